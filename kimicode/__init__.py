@@ -1,0 +1,3 @@
+"""kimicode: give it an issue, get a tested commit."""
+
+__version__ = "0.1.0"

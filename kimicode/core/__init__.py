@@ -1,0 +1,1 @@
+"""Values, events and decisions: pure, and imported by everything else."""
