@@ -76,7 +76,7 @@ class Sandbox(Protocol):
 
     @property
     def name(self) -> str:
-        """"docker", "bwrap", "host" or "memory"."""
+        """ "docker", "bwrap", "host" or "memory"."""
         ...
 
     @property
