@@ -123,10 +123,12 @@ def _run_started(state: State, e: ev.RunStarted) -> State:
 def _user_spoke(state: State, e: ev.UserSpoke) -> State:
     if e.topic:
         state = replace(state, topics=state.topics | {e.topic})
-    if state.calls:
+    if state.calls or state.request_open:
+        # Between a request and the results of its calls nothing may be said: Kimi answers 400 if a call's result
+        # does not follow it, and the model has not seen what was said meanwhile.
         return replace(state, notes=(*state.notes, e.text))
-    message = Message(role="user", text=e.text)
-    return replace(state, messages=(*state.messages, message), text_end=None)
+    said = tuple(Message(role="user", text=text) for text in (*state.notes, e.text))
+    return replace(state, messages=(*state.messages, *said), notes=(), text_end=None)
 
 
 def _model_requested(state: State, e: ev.ModelRequested) -> State:

@@ -1,0 +1,1 @@
+"""The durable session: journal, store, and the one place where events are emitted."""
