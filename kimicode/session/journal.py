@@ -32,12 +32,17 @@ def encode_record(event: Event) -> bytes:
 
 def decode_record(line: bytes) -> Event:
     """The event of one line (no newline). Raises ValueError when a byte of it is not as it was written."""
+    return parse_event(_prove(line))
+
+
+def _prove(line: bytes) -> bytes:
+    """The record without its checksum, which must be right. Raises ValueError."""
     head, tail = line[:-_TAIL], line[-_TAIL:]
     if not tail.startswith(_CRC) or not tail.endswith(b'"}'):
         raise ValueError("record without a checksum")
     if b"%08x" % zlib.crc32(head) != tail[len(_CRC) : -2]:
         raise ValueError("checksum differs")
-    return parse_event(head + b"}")
+    return head + b"}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +71,26 @@ def read_contents(data: bytes) -> Contents:
         try:
             if end < 0:
                 raise ValueError("no end of line")
-            events.append(decode_record(line))
+            record = _prove(line)
+            _refuse_newer(record)
+            events.append(parse_event(record))
             good = position
         except ValueError:
-            _refuse_newer(line)
             bad.append((start, number, line))
     # Whatever stands behind the last good record is a torn tail, not a quarantine case.
     middle = tuple((number, line) for start, number, line in bad if start < good)
     return Contents(events=tuple(events), good=good, bad=middle, torn=data[good:])
 
 
-def _refuse_newer(line: bytes) -> None:
-    """A first record of a newer format may have a shape that we cannot read, but it names its format."""
-    if not line.startswith(b'{"seq":0,'):
+def _refuse_newer(record: bytes) -> None:
+    """The first record of a newer format may have a shape that we cannot read, but it names its format."""
+    if not record.startswith(b'{"seq":0,'):
         return
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return
-    if isinstance(record, dict) and isinstance(record.get("format"), int) and record["format"] > FORMAT:
+    found = json.loads(record).get("format", 0)
+    if isinstance(found, int) and found > FORMAT:
         raise JournalError(
-            f"this session was written by a newer kimicode (log format {record['format']}, this one knows {FORMAT})",
-            hint="update kimicode, or look at the log with `kimicode sessions show`",
+            f"this session was written by a newer kimicode (log format {found}, this one knows {FORMAT})",
+            hint="update kimicode",
         )
 
 

@@ -1,0 +1,1 @@
+"""Split a bill among people, to the cent."""
