@@ -31,6 +31,8 @@ class TestResult(Frozen):
     """The assertion or error in one or a few lines."""
     frame: str = ""
     """Innermost frame inside the project: "src/a.py:12 in f"."""
+    needs_network: bool = False
+    """Its failure shows name resolution, no route, or a refused connection outside loopback."""
 
 
 class CheckRun(Frozen):
@@ -48,3 +50,5 @@ class CheckRun(Frozen):
     timed_out: bool = False
     needs_network: bool = False
     """Failures show name resolution or a refused connection outside loopback."""
+    selected: tuple[str, ...] = ()
+    """The tests that were asked for; empty: the whole check. Others are then not known, rather than gone."""

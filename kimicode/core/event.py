@@ -26,6 +26,7 @@ CheckRole = Literal[
     "base_again",
     "result_base_tests",
     "result",
+    "restored_again",
     "result_again",
     "result_tests_on_base",
     "gate",

@@ -111,6 +111,8 @@ class Reply(Frozen):
     """The id under which the endpoint answered."""
     trace_id: str = ""
     seconds: float = 0.0
+    lost: Usage = Usage()
+    """Tokens of answers to the same request that were thrown away (empty, cut off): billed, never shown."""
 
 
 class ModelRequest(Frozen):

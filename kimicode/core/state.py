@@ -228,7 +228,8 @@ def _published(state: State, e: ev.Published) -> State:
 
 def _resumed(state: State, e: ev.Resumed) -> State:
     # A provider error ends a run but not a session: the next process asks again.
-    return replace(state, failure=None)
+    lost = 1 if state.request_open else 0
+    return replace(state, failure=None, request_open=False, lost_requests=state.lost_requests + lost)
 
 
 _handlers: dict[type, Callable[[State, Any], State]] = {

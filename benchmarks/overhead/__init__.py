@@ -1,0 +1,1 @@
+"""What the client itself costs, against an endpoint that answers at once."""

@@ -1,0 +1,81 @@
+"""What one run works with: the session, the repository, and sandboxes over checkouts of its trees."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kimicode.app.adapters import Adapters
+from kimicode.app.request import FixRequest
+from kimicode.config import Config
+from kimicode.core import event as ev
+from kimicode.core.checks import CheckCommand
+from kimicode.core.ports import Approver, Launcher, Sandbox
+from kimicode.session.session import Session
+from kimicode.workspace.base import Base
+from kimicode.workspace.checkout import Checkout
+from kimicode.workspace.repository import Repository
+from kimicode.workspace.store import Store, read_json
+
+
+@dataclass(slots=True)
+class Run:
+    """The parts that all stages of a run share. `base`, `launcher` and `checks` are set as they become known."""
+
+    session: Session
+    request: FixRequest
+    config: Config
+    repository: Repository
+    approve: Approver
+    cache: Path
+    adapters: Adapters
+    store: Store | None = None
+    base: Base | None = None
+    environment_key: str = ""
+    """What the checks' results depend on besides tree and command: sandbox, image, what setup installed."""
+    launcher: Launcher | None = None
+    sandbox_line: str = ""
+    checks: tuple[CheckCommand, ...] = ()
+    open_slots: list[tuple[Checkout, Sandbox]] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        return self.session.journal.folder
+
+    def say(self, text: str) -> None:
+        """Tell the user what kimicode is doing."""
+        self.session.emit(ev.Phase(text=text))
+
+    def need_base(self) -> Base:
+        assert self.base is not None, "the base is captured before anything else"
+        return self.base
+
+    def need_store(self) -> Store:
+        assert self.store is not None, "the store is made when the base is captured"
+        return self.store
+
+    async def open_checkout(self, name: str, tree: str) -> Checkout:
+        """The checkout of that name as a former process left it, or a new one filled with `tree`."""
+        store, owner = self.need_store(), self.launcher.owner if self.launcher else None
+        facts = read_json(store.slots / name / "slot.json")
+        if facts is not None and facts.get("tree") == tree:
+            return await Checkout.open(store, name, self.need_base())
+        return await Checkout.create(store, name, self.need_base(), tree=tree, owner=owner)
+
+    async def start_sandbox(self, checkout: Checkout) -> Sandbox:
+        assert self.launcher is not None
+        sandbox = await self.launcher.start(checkout.slot)
+        self.open_slots.append((checkout, sandbox))
+        return sandbox
+
+    async def end_sandbox(self, sandbox: Sandbox) -> None:
+        self.open_slots[:] = [s for s in self.open_slots if s[1] is not sandbox]
+        await sandbox.close()
+
+    async def close(self) -> None:
+        """End every sandbox; called on every way out."""
+        slots, self.open_slots = self.open_slots, []
+        await asyncio.gather(*(sandbox.close() for _, sandbox in slots), return_exceptions=True)
+        if self.launcher:
+            await self.launcher.close()

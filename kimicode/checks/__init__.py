@@ -1,0 +1,1 @@
+"""Finding, running and judging a project's checks."""

@@ -1,0 +1,1 @@
+"""Models behind endpoints: catalog, wire form, stream, transport, retries and scripted stand-ins."""

@@ -1,0 +1,1 @@
+"""Pure text functions: they take and return values and know no file, process or terminal."""

@@ -1,0 +1,1 @@
+"""The user's repository and the agent's checkouts of it: capture, snapshot, restore, vet, commit, apply."""
