@@ -6,4 +6,4 @@ cd "$(dirname "$0")/.."
 if [ "$(id -u)" = 0 ]; then
     bash tests/engine.sh || echo "no Docker engine could be set up: see above" >&2
 fi
-exec python -m pytest -n 2 --dist loadfile "$@"
+exec python -m pytest -n 2 --dist worksteal "$@"

@@ -144,7 +144,8 @@ def _compare(
         if _is_fixed(test, pair) and not _unproven(test, pair, unrestored):
             findings.fixed.add(test.id)
     _judge_added(pair, findings, patterns, flaky)
-    _judge_whole(pair, findings)
+    _judge_whole(pair, findings, flaky)
+    findings.fixed -= findings.broken | findings.skipped | findings.vanished | findings.evaded
 
 
 def _judge_passing(test: TestResult, pair: _Pair, findings: _Findings, patterns: tuple[str, ...]) -> None:
@@ -230,7 +231,7 @@ def _holds(test: TestResult, base: Outcomes) -> bool:
     return bool(base.held([test.id]))
 
 
-def _judge_whole(pair: _Pair, findings: _Findings) -> None:
+def _judge_whole(pair: _Pair, findings: _Findings, flaky: frozenset[str]) -> None:
     """The exit code, and runs that did not end or did not begin."""
     command = pair.base.run.command
     for run, where in ((pair.second, "with the base's tests"), (pair.third, "with its own tests")):
@@ -238,7 +239,7 @@ def _judge_whole(pair: _Pair, findings: _Findings) -> None:
             findings.gaps.append(f"`{command}` did not end within its time limit on the result {where}")
             continue
         silent = (run.tests or run.aborted) and not any(run.failing())
-        if run.run.selected and run.tests:
+        if exit_id(command) in flaky or (run.run.selected and run.tests):
             continue  # a part of the tests may well miss a limit of coverage
         if pair.base.run.exit_code == 0 and run.run.exit_code != 0 and silent:
             # Nothing failed by name, yet the command did: a coverage limit, a crash on the way or at the end.

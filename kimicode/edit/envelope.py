@@ -14,7 +14,7 @@ from kimicode.edit.nearest import describe_nearest
 from kimicode.edit.ops import Placement, Tier, place
 from kimicode.edit.patch import FilePatch, Hunk
 from kimicode.edit.placeholder import refuse_placeholders
-from kimicode.edit.plan import FileEdit, Source
+from kimicode.edit.plan import IGNORED, FileEdit, Source
 from kimicode.edit.replay import replay
 
 
@@ -61,7 +61,7 @@ def _update(patch: FilePatch, source: Source) -> FileEdit:
         cursor = start + len(hunk.old)
         refuse_placeholders(placement.added, where.texts, patch.path)
         if placement.tier != "exact":
-            notes.append(f"matched ignoring {placement.tier}")
+            notes.append(f"matched ignoring {IGNORED[placement.tier]}")
         placed.append(placement)
     after, regions = replay(document, placed)
     check_untouched(document, after, regions, patch.path)

@@ -79,7 +79,15 @@ def locate_text(where: Located, old: str, new: str, path: str, *, exact_only: bo
     if exact_only or not old.strip():
         raise Missing
     old_lines, new_lines = drop_markers(where, plain_lines(old)), drop_markers(where, plain_lines(new))
-    start, tier = find_block(where, old_lines, path, "old")
+    try:
+        start, tier = find_block(where, old_lines, path, "old")
+    except Missing:
+        inner = trim_blank_ends(old_lines, new_lines)
+        if inner == (old_lines, new_lines):
+            raise
+        old_lines, new_lines = inner
+        start, tier = find_block(where, old_lines, path, "old")
+        tier = "blank lines" if tier == "exact" else tier
     ops = compare(old_lines, new_lines)
     if tier == "indentation":
         ops = shift(ops, learn(old_lines, where.texts[start : start + len(old_lines)], path))
@@ -164,7 +172,7 @@ def locate_span(where: Located, first: str, last: str, new: str, path: str) -> P
     if "indentation" in (tier, loose):
         indentation = learn([*heads, *tails], [*block[: len(heads)], *block[-len(tails) :]], path)
         lines = [indentation.apply(line) for line in lines]
-    order = ["exact", *(name for name, _ in TIERS)]
+    order: list[Tier] = ["exact", *(name for name, _ in TIERS)]
     return place(start, compare(block, lines), max(tier, loose, key=order.index))
 
 
@@ -230,6 +238,15 @@ def windows(texts: Sequence[str], lines: Sequence[str]) -> list[int]:
 def shift(ops: Sequence[Op], indentation: Indentation) -> list[Op]:
     """The operations with the file's indentation on added lines."""
     return [(kind, indentation.apply(text) if kind == "+" else text) for kind, text in ops]
+
+
+def trim_blank_ends(old: list[str], new: list[str]) -> tuple[list[str], list[str]]:
+    """Both without the blank lines that they have in common at their ends: those were context, and not there."""
+    while len(old) > 1 and len(new) > 1 and not old[0].strip() and not new[0].strip():
+        old, new = old[1:], new[1:]
+    while len(old) > 1 and len(new) > 1 and not old[-1].strip() and not new[-1].strip():
+        old, new = old[:-1], new[:-1]
+    return old, new
 
 
 def drop_markers(where: Located, lines: list[str]) -> list[str]:

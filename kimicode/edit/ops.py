@@ -9,7 +9,8 @@ from typing import Literal
 
 Op = tuple[Literal[" ", "-", "+"], str]
 """ " " keeps and "-" drops the next line of the file; "+" adds the text as a line."""
-Tier = Literal["exact", "trailing blanks", "unicode", "indentation"]
+Tier = Literal["exact", "blank lines", "trailing blanks", "unicode", "indentation"]
+"""What was ignored to find a place, from nothing to most."""
 MAX_PRODUCT = 4_000_000
 """Lines times lines up to which two blocks are compared; beyond it only their common ends are found."""
 

@@ -3,32 +3,50 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from kimicode.edit.errors import EditError
 
-_words = r"existing|rest|remain\w*|unchanged|same|previous|other|omitted|elided|more|keep|original|as before|implementation"
+_words = (
+    r"\b(?:existing|rest|remain\w*|unchanged|same|previous|other|omitted|elided|more|keep|original|as before|"
+    r"implementation)\b"
+)
+_comment = r"(?:#|//|/\*+|<!--|--|;|%|\*|\{/\*)?"
+_dots = r"(?:\.\.\.|…)"
 _placeholder = re.compile(
-    rf"^\s*(?:#|//|/\*+|<!--|--|;|%|\*|\{{/\*)?\s*"
-    rf"(?:(?:\.\.\.|…)\s*\[?\(?[^\"'=]{{0,40}}\b(?:{_words})\b|[^\"'=(]{{0,20}}\b(?:{_words})\b[^\"'=]{{0,40}}(?:\.\.\.|…)\s*)"
+    rf"^\s*{_comment}\s*(?:{_dots}\s*\[?\(?[^\"'=]{{0,40}}{_words}|[^\"'=(]{{0,20}}{_words}[^\"'=]{{0,40}}{_dots}\s*)"
     r"[^\"'=]*$",
     re.IGNORECASE,
 )
 
+_only_dots = re.compile(r"^\s*(?:#|//|/\*+|<!--|--|;|%|\{/\*)\s*(?:\.\.\.|…)\s*(?:\*/\}?|-->)?\s*$")
+_bare = re.compile(r"^\s*(?:\.\.\.|…)(?:\s+(?:\.\.\.|…))*\s*$")
+
 
 def is_placeholder(line: str) -> bool:
-    """Whether a line stands for others: dots together with a word like "existing" or "rest", and nothing else."""
-    return len(line) < 160 and bool(_placeholder.match(line))
+    """Whether a line stands for others: dots in a comment, or together with a word like "existing" or "rest"."""
+    return len(line) < 160 and bool(_placeholder.match(line) or _only_dots.match(line))
 
 
-def refuse_placeholders(added: Iterable[str], present: Iterable[str], path: str) -> None:
-    """Raises EditError for an added placeholder that the file does not already have."""
+def refuse_placeholders(added: Sequence[str], present: Iterable[str], path: str) -> None:
+    """Raises EditError for an added placeholder that the file does not already have.
+
+    A bare "..." is one too, except where it is a statement of Python: alone in a body.
+    """
+    python = path.endswith((".py", ".pyi"))
+    before = [""] + [line.strip() for line in added]
     found = [line for line in added if is_placeholder(line)]
+    found += [
+        line
+        for line, previous in zip(added, before, strict=False)
+        if _bare.match(line) and not (python and (not previous or previous.endswith((":", '"""', "'''"))))
+    ]
     if not found:
         return
     known = {line.strip() for line in present}
     for line in found:
-        if line.strip() not in known:
+        # In Python the file's other bodies of "..." say nothing about this one.
+        if line.strip() not in known or _bare.match(line):
             raise EditError(
                 f"{path}: {line.strip()!r} in the new text stands for code that is not written out; it would replace "
                 "that code. Nothing was changed. Write the lines out, or quote less in old so that they stay.",

@@ -10,10 +10,17 @@ from kimicode.edit.document import BOM, Document, decode, encode, plain_lines
 from kimicode.edit.errors import EditError
 from kimicode.edit.locate import Applied, Located, Missing, locate_every, locate_span, locate_text
 from kimicode.edit.nearest import describe_nearest
-from kimicode.edit.ops import Placement, compare
+from kimicode.edit.ops import Placement, Tier, compare
 from kimicode.edit.parse import Append, Edit, Replace, Span
 from kimicode.edit.placeholder import refuse_placeholders
 from kimicode.edit.replay import Region, replay
+
+IGNORED: dict[Tier, str] = {
+    "blank lines": "blank lines at its ends",
+    "trailing blanks": "blanks at line ends",
+    "unicode": "look-alike characters",
+    "indentation": "indentation; the file's was used",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +189,7 @@ def _vet(work: _Work, where: Located, found: Sequence[Placement], number: int = 
         if p.tier != "exact":
             if work.source.stale:
                 raise EditError(_stale(work, where, p), kind="stale", path=work.path)
-            ignoring = {"trailing blanks": "blanks at line ends", "unicode": "look-alike characters"}
-            kind = ignoring.get(p.tier, "indentation; the file's was used")
-            work.notes.append(f"{work.label(number)}matched ignoring {kind}")
+            work.notes.append(f"{work.label(number)}matched ignoring {IGNORED[p.tier]}")
         if p.note:
             work.notes.append(f"{work.label(number)}{p.note}")
 
@@ -203,14 +208,19 @@ def _already(where: Located, edit: Edit) -> tuple[int, int] | None:
     if not isinstance(edit, Replace) or not edit.new.strip():
         return None
     old, new = plain_lines(edit.old), plain_lines(edit.new)
-    added = [text for kind, text in compare(old, new) if kind == "+"]
-    if not any(len(text.strip()) >= 8 for text in added):
+    quoted = {_squeeze(line) for line in old}
+    added = [_squeeze(text) for kind, text in compare(old, new) if kind == "+"]
+    if not any(len(text) >= 8 and text not in quoted for text in added):
         return None
     hits = where.occurrences(edit.new.replace("\r\n", "\n").rstrip("\n"))
     if len(hits) != 1:
         return None
     first = where.line_at(hits[0])
     return first + 1, first + len(new)
+
+
+def _squeeze(line: str) -> str:
+    return "".join(line.split())
 
 
 def _refuse_characters(document: Document, placement: Placement, path: str) -> None:

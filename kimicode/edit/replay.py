@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from kimicode.edit.document import Document, Line
 from kimicode.edit.ops import Placement
 
+AROUND = 25
+"""Lines before and after a place that say which line end new lines take there, in a file that mixes them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Region:
@@ -41,28 +44,23 @@ def replay(document: Document, placements: Sequence[Placement]) -> tuple[Documen
 
 
 def _replay_one(document: Document, placement: Placement, out: list[Line]) -> None:
+    eol = eol_around(document, placement.start, placement.end)
     at = placement.start
-    dropped: list[str] = []
     for kind, text in placement.ops:
         if kind == "+":
-            out.append(Line(text, dropped.pop(0) if dropped else _eol_beside(document, at, out)))
+            out.append(Line(text, eol))
             continue
-        line = document.lines[at]
-        at += 1
         if kind == " ":
-            out.append(line)
-            dropped = []
-        else:
-            dropped.append(line.eol)
+            out.append(document.lines[at])
+        at += 1
 
 
-def _eol_beside(document: Document, at: int, out: Sequence[Line]) -> str:
-    """The line end of the line before, else of the one after, else the document's own."""
-    if out and out[-1].eol:
-        return out[-1].eol
-    if at < len(document.lines) and document.lines[at].eol:
-        return document.lines[at].eol
-    return document.eol
+def eol_around(document: Document, start: int, end: int) -> str:
+    """The line end of most lines around a place; a file with one kind of line end has only that one to give."""
+    near = document.lines[max(0, start - AROUND) : end + AROUND]
+    crlf = sum(line.eol == "\r\n" for line in near)
+    other = sum(line.eol == "\n" for line in near)
+    return document.eol if crlf == other else "\r\n" if crlf > other else "\n"
 
 
 def _close(lines: list[Line], final_newline: bool, eol: str) -> list[Line]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import urlsplit
@@ -215,7 +215,8 @@ def recognise(model: str, base_url: str) -> Backend:
         and ":" not in model
         and (model.lower() in ALIASES or model.lower().startswith("kimi-"))
     ):
-        return BACKENDS["moonshot"]
+        # What stands in between may leave out the end mark.
+        return replace(BACKENDS["moonshot"], needs_done=False)
     return BACKENDS["vllm" if model.startswith("moonshotai/Kimi-") else "generic"]
 
 

@@ -39,7 +39,10 @@ class ChatModel:
         """Timeouts in seconds. `keep_reasoning`: reasoning of earlier user turns is used too (and paid for)."""
         self._target = target
         self._spec = target.spec
-        self._tried_other = False
+        self._switched = False
+        """The other spelling is in use."""
+        self._known = False
+        """The endpoint has answered for the spelling in use."""
         self._wire = Wire(target.backend, window=target.spec.context_window, keep_reasoning=keep_reasoning)
         self._transport = Transport(target.base_url, key.value, read=read_timeout, connect=connect_timeout)
 
@@ -73,20 +76,19 @@ class ChatModel:
         await self._transport.close()
 
     async def _ask(self, request: ModelRequest) -> httpx2.Response:
-        first = self._spec
-        other = other_spelling(first.id, self._target.backend)
         try:
-            return await self._post(request)
+            response = await self._post(request)
         except UnknownModel as error:
-            if not other or self._tried_other:
-                raise await self._explain(error, first.id) from None
-        self._tried_other = True
-        self._spec = first.model_copy(update={"id": other})
-        try:
-            return await self._post(request)
-        except UnknownModel as error:
-            self._spec, self._tried_other = first, False
-            raise await self._explain(error, f"{first.id} nor {other}") from None
+            other = other_spelling(self._spec.id, self._target.backend)
+            if other and not self._switched and not self._known:
+                self._switched = True
+                self._spec = self._spec.model_copy(update={"id": other})
+                return await self._ask(request)
+            tried = f"{self._target.spec.id} nor {self._spec.id}" if self._switched else self._spec.id
+            self._spec, self._switched = self._target.spec, False
+            raise await self._explain(error, tried) from None
+        self._known = True
+        return response
 
     async def _post(self, request: ModelRequest) -> httpx2.Response:
         body = self._wire.body(request, self._spec.id)

@@ -86,7 +86,7 @@ def _clean_parts(
             if k not in _FORBIDDEN
         }
         if isinstance(out.get("required"), list):
-            out["required"] = [name for name in out["required"] if name in out["properties"]]
+            out["required"] = [n for n in out["required"] if isinstance(n, str) and n in out["properties"]]
     if isinstance(out.get("additionalProperties"), Mapping):
         out["additionalProperties"] = _clean(out["additionalProperties"], definitions, depth + 1)
     if out["type"] == "array":

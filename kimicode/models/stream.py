@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kimicode.core.message import Delta, FinishReason, Message, Reply, ToolCall, Usage
-from kimicode.errors import ModelError
+from kimicode.errors import ConfigError, ModelError
 from kimicode.models.catalog import Backend
 from kimicode.models.failure import stream_error
 from kimicode.models.sse import EventReader
@@ -134,6 +134,11 @@ class StreamParser:
         if not self._chunk_id and not self._text and self._events.other.lstrip().startswith(b"{"):
             self._read(self._events.other, deltas)
             self.done = True
+        if self._events.other.lstrip().startswith(b"<"):
+            raise ConfigError(
+                "The address answers with a web page, not with a model's answer.",
+                hint="The base URL usually ends with /v1, e.g. https://api.moonshot.ai/v1",
+            )
         whole = self.done or (bool(self._finish) and not self._backend.needs_done)
         if not whole:
             raise ModelError(

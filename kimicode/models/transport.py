@@ -28,6 +28,7 @@ IDLE = 90.0
 DRAIN = 1.0
 """Seconds granted to a server for closing the body after the end of the answer."""
 LIST_TIMEOUT = 10.0
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 class Transport:
@@ -67,6 +68,9 @@ class Transport:
             importlib.import_module("anyio._backends._asyncio")
         read, connect = self._timeouts
         timeout = httpx2.Timeout(read, connect=connect)
+        # Loading the certificates takes 0.1 s, which plain HTTP to this machine can do without.
+        plain = self.base_url.startswith(tuple(f"http://{host}" for host in _LOOPBACK))
+        trust: dict[str, Any] = {"verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)} if plain else {}
         try:
             http = DefaultAsyncHttpxClient(
                 timeout=timeout,
@@ -74,7 +78,8 @@ class Transport:
                 follow_redirects=False,
                 event_hooks={"request": [self._keep_own_headers]},
                 # A proxy knows nothing of what is served on this machine.
-                mounts={f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")},
+                mounts={f"all://{host}": None for host in _LOOPBACK},
+                **trust,
             )
         except (OSError, ImportError, ValueError) as error:
             raise ConfigError(

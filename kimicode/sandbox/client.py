@@ -46,8 +46,11 @@ class Transport(Protocol):
 class RunnerSandbox:
     """core.ports.Sandbox over a transport. Make it with `connect`."""
 
-    def __init__(self, name: str, transport: Transport, *, root: str, tmp: str, network: bool) -> None:
+    def __init__(
+        self, name: str, transport: Transport, *, root: str, tmp: str, network: bool, grace: float = GRACE
+    ) -> None:
         self.name, self.root, self.tmp, self.network = name, root, tmp, network
+        self._grace = grace
         self.hello: Hello | None = None
         self._transport = transport
         self._pending: dict[int, tuple[bytes, asyncio.Future[Frame]]] = {}
@@ -93,7 +96,7 @@ class RunnerSandbox:
                 "file first."
             )
         async with nullcontext() if effect == "read" else self._alone:
-            return await self._ask(frames.EXEC, body, timeout + GRACE, frames.parse_result)
+            return await self._ask(frames.EXEC, body, timeout + self._grace, frames.parse_result)
 
     async def read(self, path: str, *, offset: int = 0, limit: int = 16 * 1024 * 1024) -> FileContent:
         body = frames.read_body(path, max(0, offset), max(0, min(limit, frames.MAX_DATA)))
@@ -117,7 +120,8 @@ class RunnerSandbox:
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
 
-    async def _greet(self) -> None:
+    async def greet(self) -> None:
+        """Wait until the runner is there; `hello` is set then."""
         try:
             self.hello = await asyncio.wait_for(asyncio.shield(self._greeting), HELLO_TIMEOUT)
         except TimeoutError:
@@ -216,11 +220,13 @@ def _reject(future: asyncio.Future[T], error: KimicodeError) -> None:
         future.exception()  # seen: a future that nobody awaits any more must not warn
 
 
-async def connect(name: str, transport: Transport, *, root: str, tmp: str, network: bool) -> RunnerSandbox:
+async def connect(
+    name: str, transport: Transport, *, root: str, tmp: str, network: bool, grace: float = GRACE
+) -> RunnerSandbox:
     """Wait for the runner's greeting. On failure the transport is closed and SandboxError raised."""
-    sandbox = RunnerSandbox(name, transport, root=root, tmp=tmp, network=network)
+    sandbox = RunnerSandbox(name, transport, root=root, tmp=tmp, network=network, grace=grace)
     try:
-        await sandbox._greet()
+        await sandbox.greet()
     except BaseException:
         await sandbox.close()
         raise

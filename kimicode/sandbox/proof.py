@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -17,6 +18,38 @@ def own(path: str | os.PathLike[str], owner: tuple[int, int] | None) -> None:
     """Give a path to `owner`; None leaves it as it is."""
     if owner is not None:
         os.chown(path, *owner)
+
+
+class Proofs:
+    """Proofs that hold until the engine, the image or the folder changes, kept in a file; None: kept nowhere.
+
+    A proof costs a container. A file that cannot be read or written is as good as none.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._load()
+
+    def add(self, key: str) -> None:
+        if self._file is None:
+            return
+        known = [*(old for old in self._load() if old != key), key][-64:]
+        try:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            part = self._file.with_name(f"{self._file.name}.{os.getpid()}")
+            part.write_text(json.dumps(known))
+            part.replace(self._file)
+        except OSError:
+            pass
+
+    def _load(self) -> list[str]:
+        try:
+            known = json.loads(self._file.read_text()) if self._file else []
+        except (OSError, ValueError):
+            return []
+        return [key for key in known if isinstance(key, str)] if isinstance(known, list) else []
 
 
 async def prove(

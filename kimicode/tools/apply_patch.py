@@ -71,8 +71,9 @@ def _describe_result(result: PatchResult) -> str:
     if patch.kind == "add":
         return f"{patch.path}: created, {plural(patch.content.count(chr(10)), 'line')}"
     assert result.edit is not None
+    diff = unified(patch.path, result.edit.before, result.edit.after)
     moved = f"{patch.path} is now {patch.move_to}\n" if patch.move_to else ""
-    return moved + describe_edit(result.edit)
+    return moved + describe_edit(result.edit, diff)
 
 
 def _diff(result: PatchResult, sources: dict[str, Source | None]) -> str:

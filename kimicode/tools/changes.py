@@ -48,7 +48,8 @@ async def write_edits(context: ToolContext, edits: Sequence[FileEdit], count: in
     if changed:
         await context.sandbox.write([FileChange(edit.path, edit.after) for edit in changed])
     hunks = sum(len(_hunks(edit.regions, len(edit.document.lines))) for edit in changed)
-    text = "\n".join(describe_edit(edit) for edit in edits)
+    diffs = {edit.path: unified(edit.path, edit.before, edit.after) for edit in edits}
+    text = "\n".join(describe_edit(edit, diffs[edit.path]) for edit in edits)
     title = f"{plural(count, 'edit')} done.\n" if len(edits) > 1 and changed else ""
     summary = (
         f"{plural(hunks, 'hunk')} in {', '.join(edit.path for edit in changed)}"
@@ -57,16 +58,20 @@ async def write_edits(context: ToolContext, edits: Sequence[FileEdit], count: in
     )
     return ToolResult(
         text=cut_lines(title + text, max_chars=MAX_CHARS, where="read_file shows them").text,
-        diff="".join(unified(edit.path, edit.before, edit.after) for edit in changed),
+        diff="".join(diffs.values()),
         summary=summary,
         files={edit.path: digest(edit.after) for edit in edits},
     )
 
 
-def describe_edit(edit: FileEdit) -> str:
-    """One file's result for the model: notes, syntax, and each hunk with its new line numbers."""
-    facts = [*edit.notes, edit.syntax] if edit.syntax else list(edit.notes)
-    head = f"{edit.path}: {'; '.join(facts)}" if facts else f"{edit.path}: done"
+def describe_edit(edit: FileEdit, diff: str) -> str:
+    """One file's result for the model: lines added and dropped, notes, syntax, each hunk with its new numbers."""
+    facts = [*edit.notes, *([edit.syntax] if edit.syntax else [])]
+    if diff:
+        lines = diff.split("\n")[2:]
+        counts = f"+{sum(x[:1] == '+' for x in lines)} -{sum(x[:1] == '-' for x in lines)} lines"
+        facts.insert(0, counts)
+    head = f"{edit.path}: {'; '.join(facts)}"
     texts = edit.document.texts
     parts = [head]
     for first, last in _hunks(edit.regions, len(texts)):

@@ -49,8 +49,8 @@ class Wanted:
     """One file of a call and the ranges asked for; none: the whole file."""
 
     path: str
-    ranges: tuple[tuple[int, int], ...] = ()
-    """First and last line; last 0: to the end."""
+    ranges: tuple[tuple[int, int, int], ...] = ()
+    """First line, last line (0: to the end), and the line that was asked for."""
 
 
 def _describe(arguments: ReadFile) -> str:
@@ -85,7 +85,7 @@ def parse_entry(entry: str, root: str) -> Wanted:
     match = _ranges.match(entry.strip())
     if not match:
         return Wanted(relative(entry, root))
-    ranges: list[tuple[int, int]] = []
+    ranges: list[tuple[int, int, int]] = []
     for part in match[2].split(","):
         first, dash, last = part.partition("-")
         start = int(first)
@@ -94,7 +94,7 @@ def parse_entry(entry: str, root: str) -> Wanted:
             start -= AROUND[0]
         if dash and last and end < start:
             raise ToolError(f"read_file: {entry}: the range {part} ends before it begins.")
-        ranges.append((max(1, start), end))
+        ranges.append((max(1, start), end, max(1, int(first))))
     return Wanted(relative(match[1], root), tuple(ranges))
 
 
@@ -121,9 +121,9 @@ def show_file(wanted: Wanted, content: FileContent, room: int) -> tuple[str, int
     facts = describe_bytes(document, content.mode)
     parts: list[str] = []
     shown = 0
-    for first, last in wanted.ranges or ((1, min(total, MAX_LINES)),):
-        if first > total:
-            parts.append(f"{wanted.path}: there is no line {first}, the file ends at line {total}\n")
+    for first, last, asked in wanted.ranges or ((1, min(total, MAX_LINES), 1),):
+        if asked > total:
+            parts.append(f"{wanted.path}: there is no line {asked}, the file ends at line {total}\n")
             continue
         text, count = _show_range(wanted.path, document, first, min(last or total, total), room, facts)
         room = max(0, room - len(text))

@@ -16,6 +16,8 @@ TIMEOUT = 120
 MAX_TIMEOUT = 1800
 LIMIT = 20_000
 """Bytes of output that the model sees; more is kept in a file."""
+HEAD_LINES, TAIL_LINES = 200, 300
+"""Of an output that is larger than LIMIT."""
 
 WRAPPER = """rm -f -- "$3"
 if cd -- "$2" 2>/dev/null; then :; else echo "[the working directory $2 is gone; started at the repository's root]"; fi
@@ -134,6 +136,7 @@ async def show_output(context: ToolContext, result: ExecResult) -> str:
     start = tail.find(b"\n") + 1 if b"\n" in tail[:-1] else 0
     head, tail = head[:first], tail[start:]
     begin, end = clean(head).rstrip("\n").split("\n"), clean(tail).rstrip("\n").split("\n")
+    begin, end = begin[:HEAD_LINES], end[-TAIL_LINES:]
     total = await _count_lines(context, result.spill)
     where = f"the whole output is in {result.spill}" if result.spill else "the rest was not kept"
     if total > len(begin) + len(end):

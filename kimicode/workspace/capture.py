@@ -350,7 +350,10 @@ async def _write_tree(
                 "update-index", "-z", "--index-info", stdin=b"".join(encode(row) + b"\0" for row in fixed)
             )
         if plan.update:
-            await git.run(
+            # Without the user's objects, git writes its own copies and does not renew the times of theirs. A
+            # sparse index holds folders as trees, which have to be read.
+            own = git if repository.sparse else replace(git, alternates=())
+            await own.run(
                 "update-index", "--add", "--remove", "--replace", "-z", "--stdin", stdin=lines(plan.update)
             )
         return (await git.run("write-tree", "--missing-ok")).decode().strip()

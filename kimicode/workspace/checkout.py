@@ -173,6 +173,7 @@ class Checkout:
     async def _restore(self, tree: str) -> None:
         work = self.slot.work
         for attempt in range(2):
+            await snapshot.release_lfs(self._git, self._lfs)
             await self._git.probe("read-tree", "--reset", "-u", tree)
             await self._remove_leftovers()
             await self._refill_lfs(tree)

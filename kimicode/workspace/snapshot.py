@@ -199,11 +199,21 @@ async def sync_lfs(git: Git, work: Path, state: LfsState) -> None:
         rows = (f"{state.files[path].mode} {state.files[path].blob}\t{path}" for path in same)
         await git.run("update-index", "-z", "--replace", "--index-info", stdin=lines(rows))
         await git.run("update-index", "--assume-unchanged", "-z", "--stdin", stdin=lines(same))
-    if changed:
-        known = {decode(n) for n in (await git.run("ls-files", "-z", "--", *changed)).split(b"\0")[:-1]}
-        marked = [path for path in changed if path in known]
-        if marked:
-            await git.run("update-index", "--no-assume-unchanged", "-z", "--stdin", stdin=lines(marked))
+    await _look_again(git, changed)
+
+
+async def release_lfs(git: Git, state: LfsState) -> None:
+    """Before a restore: let git look at these files again, or it refuses to replace them."""
+    await _look_again(git, list(state.seen))
+    state.seen = {}
+
+
+async def _look_again(git: Git, paths: Sequence[str]) -> None:
+    if not paths:
+        return
+    known = await git.run("ls-files", "-z", "--", *paths)
+    if known:
+        await git.run("update-index", "--no-assume-unchanged", "-z", "--stdin", stdin=known)
 
 
 def _compare(work: Path, state: LfsState) -> tuple[list[str], list[str]]:

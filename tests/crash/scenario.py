@@ -118,7 +118,7 @@ class Stage:
         self._run(fix(request, config, sinks=[sink], approve=allow, environ=dict(self.environ), adapters=ADAPTERS))
 
     def go_on(self, sink: Sink) -> None:
-        self._run(resume(None, sinks=[sink], approve=allow, environ=dict(self.environ), adapters=ADAPTERS))
+        self._run(resume(self.session.name, sinks=[sink], approve=allow, environ=dict(self.environ), adapters=ADAPTERS))
 
     def _run(self, work: object) -> None:
         outcome = asyncio.run(work)  # type: ignore[arg-type]

@@ -165,6 +165,35 @@ def test_a_wrong_base_url_is_no_unknown_model() -> None:
     assert "/v1" in caught.value.hint and not isinstance(caught.value, UnknownModel)
 
 
+def test_a_web_page_is_no_answer() -> None:
+    page = Fault(status=200, body=b"<!doctype html><html><body>Sign in</body></html>")
+    with KimiServer([page, say("hi")]) as server, pytest.raises(ConfigError, match="a web page") as caught:
+        ask(server)
+    assert "/v1" in caught.value.hint
+
+
+def test_a_404_after_a_failure_in_between_still_names_both_spellings() -> None:
+    rules = Rules(models=("kimi-k3",))
+    with KimiServer([say("hi")], rules=rules, faults={}) as server:
+
+        async def main() -> str:
+            async with chat(server) as model:
+                errors = []
+                for _ in range(2):
+                    with pytest.raises(UnknownModel) as caught:
+                        await collect(model, request())
+                    errors.append(str(caught.value))
+                assert errors[0] == errors[1]
+                return errors[0] + model.spec.id
+
+        assert "neither kimi-k2.6 nor moonshot-v1-k2-6" in asyncio.run(main())
+
+
+def test_a_gateway_may_leave_out_the_end_mark() -> None:
+    with KimiServer([say("hi", shape="no_done")]) as server:
+        assert ask(server).message.text == "hi"
+
+
 def test_served_models() -> None:
     with KimiServer(rules=Rules(models=("b", "a"))) as server:
 

@@ -285,7 +285,8 @@ def test_no_such_host() -> None:
 
 def test_a_tls_client_that_meets_plain_http() -> None:
     with KimiServer([DONE]) as server, pytest.raises(KimicodeError, match="cannot be reached"):
-        ask_patiently(server.base_url.replace("http://", "https://"), Waits(), attempts=1)
+        url = server.base_url.replace("http://", "https://")
+        ask_patiently(url, Waits(), attempts=1, connect_timeout=0.5)
 
 
 def test_a_server_that_hangs_up() -> None:
