@@ -13,7 +13,7 @@ import sys
 import time
 
 from command import CANCELLED, TIMED_OUT, Job, descendants, kill, text
-from files import Failure, Files
+from files import Failure, Files, failure
 
 VERSION = 1
 MAX_FRAME = 64 << 20
@@ -113,7 +113,9 @@ class Runner:
             del self.incoming[: 4 + size]
             try:
                 self._handle(kind, number, nonce, request)
-            except Failure as error:
+            except (Failure, OSError) as error:
+                if isinstance(error, OSError):
+                    error = failure(error, b"")
                 body = text(error.kind.encode()) + text(error.path) + text(error.message.encode())
                 self.send(FAIL, number, nonce, body)
 

@@ -152,7 +152,7 @@ def record(parts: Parts, reply: Reply) -> None:
             step=session.state.step,
             message=reply.message,
             usage=reply.usage,
-            usd=parts.model.spec.cost(reply.usage),
+            usd=parts.model.spec.cost(reply.usage + reply.lost),
             finish=reply.finish,
             model=reply.model,
             trace_id=reply.trace_id,

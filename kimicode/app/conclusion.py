@@ -10,7 +10,7 @@ from kimicode.checks.verdict import Verdict
 from kimicode.core import event as ev
 from kimicode.errors import NotApplicable
 from kimicode.workspace.commit import tree_on_head
-from kimicode.workspace.compose import compose
+from kimicode.workspace.compose import adopt, compose
 from kimicode.workspace.objects import Entry
 
 ONLY_WITH_CHANGES = "the checks pass only together with your uncommitted changes"
@@ -52,5 +52,6 @@ async def _judge(run: Run, result: str) -> tuple[Verdict | None, str, str]:
 
 async def _shown(run: Run, tree: str) -> str:
     """A committed tree as a sandbox may see it: without the files that look like secrets."""
+    await adopt(run.need_store(), tree)
     left_out: dict[str, Entry | None] = {item.path: None for item in run.need_base().left_out}
     return await compose(run.need_store(), tree, left_out)

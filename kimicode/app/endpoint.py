@@ -10,7 +10,7 @@ from kimicode.config import Config
 from kimicode.core import event as ev
 from kimicode.core.message import ModelSpec
 from kimicode.core.ports import Model
-from kimicode.models.catalog import Target, resolve
+from kimicode.models.catalog import DEFAULT_BASE_URL, Target, resolve
 from kimicode.models.chat import ChatModel
 from kimicode.models.keys import Key, find_key
 from kimicode.models.wrap import Retrying
@@ -47,7 +47,10 @@ class Endpoint:
     @classmethod
     def find(cls, config: Config, environ: MutableMapping[str, str]) -> Endpoint:
         """Raises KeyMissing or ConfigError before anything is made. `environ` loses every model key."""
-        target = resolve(config.model.id, config.model.base_url)
+        model = config.model
+        # A named backend has its own address, unless the user gave another one than the default.
+        url = "" if model.backend and model.base_url == DEFAULT_BASE_URL else model.base_url
+        target = resolve(model.id, url, backend=model.backend, window=model.context_window or 0)
         key = find_key(environ, target)
         for name in key.remove:
             environ.pop(name, None)

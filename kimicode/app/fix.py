@@ -32,6 +32,7 @@ from kimicode.session.store import Store, new_id
 from kimicode.text.redact import Redactor
 from kimicode.tools.default import default_tools
 from kimicode.workspace.checkout import Checkout
+from kimicode.workspace.commit import need_free_branch
 from kimicode.workspace.repository import open_repository
 
 
@@ -50,6 +51,8 @@ async def fix(
     """
     endpoint = adapters.connect(config, environ)
     repository = await open_repository(request.repo)
+    if request.branch:
+        await need_free_branch(repository, request.branch)
     now = time.time()
     store = Store(state_dir(environ) / "sessions")
     with Journal.create(store.folder(new_id(now))) as journal:

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 from kimicode.cli.signals import Interruption, Stopped, remember_terminal
 from kimicode.config import Config
+from kimicode.config.repository import find_root
 from kimicode.core import event as ev
 from kimicode.core.message import Usage
 from kimicode.core.outcome import Outcome
@@ -41,6 +42,7 @@ class Record:
 
     begin: float = field(default_factory=time.monotonic)
     session_id: str = ""
+    repo: str = ""
     model: str = ""
     sandbox: str = ""
     steps: int = 0
@@ -49,7 +51,7 @@ class Record:
 
     def __call__(self, event: ev.Event) -> None:
         if isinstance(event, ev.SessionStarted):
-            self.session_id = event.session_id
+            self.session_id, self.repo = event.session_id, event.repo
         elif isinstance(event, ev.RunStarted):
             self.model, self.sandbox = event.model, event.sandbox
         elif isinstance(event, ev.ModelReplied):
@@ -58,7 +60,7 @@ class Record:
             self.cost_usd += event.usd
 
     def seed(self, state: State) -> None:
-        self.session_id, self.steps = state.session_id, state.step
+        self.session_id, self.repo, self.steps = state.session_id, state.repo, state.step
         self.usage, self.cost_usd = state.usage, state.usd
         if state.run:
             self.model, self.sandbox = state.run.model, state.run.sandbox
@@ -163,7 +165,7 @@ def execute(
             # What breaks while everything is being cancelled is a consequence, not the reason.
             error, outcome = None, record.interrupted(interruption.number)
     console.close()
-    _report(outcome, error, output, stream, console, base_name)
+    _report(outcome, error, output, stream, console, Place(base_name, elsewhere(record.repo)))
     return outcome.exit_code
 
 
@@ -230,13 +232,30 @@ def _outcome_of_error(
     return record.outcome("error", 1, f"internal error: {text}", hint)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the user has to call things in the commands that come next."""
+
+    base_name: str
+    repo: str
+
+
+def elsewhere(repo: str) -> str:
+    """`repo` when commands typed in the current folder would not reach it, else ""."""
+    try:
+        here = Path.cwd()
+    except OSError:
+        return repo
+    return "" if not repo or find_root(here) == Path(repo) else repo
+
+
 def _report(
     outcome: Outcome,
     error: BaseException | None,
     output: Output,
     stream: EventStream | None,
     console: Console,
-    base_name: str,
+    place: Place,
 ) -> None:
     """The result on stdout (or in the file), what went wrong on stderr."""
     screen = console.screen
@@ -249,7 +268,9 @@ def _report(
             output.stream, os.environ, color=screen.abilities.color or not screen.abilities.live
         )
         width = screen.width if able.live else 80
-        output.print_text(render_summary(outcome, width=width, color=able.color, base_name=base_name))
+        output.print_text(
+            render_summary(outcome, width=width, color=able.color, base_name=place.base_name, repo=place.repo)
+        )
     if outcome.status in ("error", "interrupted"):
         shown = (
             error if isinstance(error, KimicodeError) else KimicodeError(outcome.message, hint=outcome.hint)

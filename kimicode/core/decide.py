@@ -117,6 +117,10 @@ def _remind(state: State, limits: Limits) -> Remind | None:
     if state.repeats >= REMIND_AFTER and f"stuck-{state.step - state.repeats}" not in state.topics:
         # One reminder per run of repeats: the topic carries the step at which the run began.
         return Remind(f"stuck-{state.step - state.repeats}")
+    last = state.messages[-1] if state.messages else None
+    if last is not None and last.role == "assistant":
+        # Neither calls nor an end: the answer was cut at the cap, twice (models/wrap.py doubles it once).
+        return Remind(f"cut-{state.step}")
     share = spent_share(state, limits)
     for topic, bound in (("fifth", 0.8), ("half", 0.5)):
         if share >= bound and not {"fifth", topic} & state.topics:

@@ -147,7 +147,8 @@ def _model_replied(state: State, e: ev.ModelReplied) -> State:
         usage=state.usage + e.usage,
         usd=state.usd + e.usd,
         context=e.usage.input + e.usage.output,
-        text_end=None if calls else split_title(e.message.text),
+        # An answer that was cut at the cap is no end, whatever it says so far.
+        text_end=None if calls or e.finish == "length" else split_title(e.message.text),
         text_ends=state.text_ends + (0 if calls else 1),
     )
 

@@ -59,7 +59,7 @@ def _update(patch: FilePatch, source: Source) -> FileEdit:
     for hunk in patch.hunks:
         start, placement = _place(where, hunk, patch.path, cursor, source)
         cursor = start + len(hunk.old)
-        refuse_placeholders(placement.added, where.texts, patch.path)
+        refuse_placeholders(placement.added_after(where.before(placement.start)), where.texts, patch.path)
         if placement.tier != "exact":
             notes.append(f"matched ignoring {IGNORED[placement.tier]}")
         placed.append(placement)

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from kimicode.edit.errors import EditError
 
 
 def indent_of(line: str) -> str:
     return line[: len(line) - len(line.lstrip(" \t"))]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Widths on a straight line: another unit and another depth at once, e.g. two blanks here, tabs there."""
+
+    theirs: str
+    ours: str
+    slope: Fraction
+    offset: Fraction
+
+    def apply(self, own: str) -> str | None:
+        width = len(own) * self.slope + self.offset
+        if set(own) - {self.theirs} or width < 0 or width.denominator != 1:
+            return None
+        return self.ours * int(width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +38,7 @@ class Indentation:
     cut: str | None = None
     tab: int = 0
     """Blanks that stand for one tab of the file; negative: one tab stands for that many blanks."""
+    line: Line | None = None
     path: str = ""
 
     def apply(self, line: str) -> str:
@@ -31,7 +49,7 @@ class Indentation:
             return ""
         return self._map(own, line) + body
 
-    def _map(self, own: str, line: str) -> str:
+    def _rule(self, own: str) -> str | None:
         if own in self.known:
             return self.known[own]
         if self.add is not None:
@@ -42,6 +60,12 @@ class Indentation:
             return "\t" * (len(own) // self.tab) + " " * (len(own) % self.tab)
         if self.tab < 0 and not own.strip("\t"):
             return " " * (len(own) * -self.tab)
+        return self.line.apply(own) if self.line else None
+
+    def _map(self, own: str, line: str) -> str:
+        found = self._rule(own)
+        if found is not None and (own in self.known or len(set(found)) < 2):
+            return found
         raise EditError(
             f"{self.path}: old matches except for its indentation, and how {line.strip()[:60]!r} should be indented "
             "cannot be told from it. Nothing was changed. Send old and new with the file's own indentation.",
@@ -67,7 +91,20 @@ def learn(model: Sequence[str], file: Sequence[str], path: str) -> Indentation:
     pairs = list(known.items())
     add = _one({real[: len(real) - len(own)] if real.endswith(own) else None for own, real in pairs})
     cut = _one({own[: len(own) - len(real)] if own.endswith(real) else None for own, real in pairs})
-    return Indentation(known, add, cut if add is None else None, _tab(pairs), path)
+    return Indentation(known, add, cut if add is None else None, _tab(pairs), _line(pairs), path)
+
+
+def _line(pairs: Sequence[tuple[str, str]]) -> Line | None:
+    """The straight line through all widths; None when there is none, or when tabs and blanks mix."""
+    theirs, ours = set("".join(own for own, _ in pairs)), set("".join(real for _, real in pairs))
+    points = sorted({(len(own), len(real)) for own, real in pairs})
+    if len(theirs) != 1 or len(ours) != 1 or len(points) < 2 or points[0][0] == points[1][0]:
+        return None
+    (x, y), (x2, y2) = points[:2]
+    slope = Fraction(y2 - y, x2 - x)
+    if slope <= 0 or any(b - y != slope * (a - x) for a, b in points):
+        return None
+    return Line(theirs.pop(), ours.pop(), slope, y - slope * x)
 
 
 def _one(values: set[str | None]) -> str | None:

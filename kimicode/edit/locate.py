@@ -54,6 +54,10 @@ class Located:
             self._keys[tier] = [key(text) for text in self.texts]
         return self._keys[tier]
 
+    def before(self, start: int) -> str:
+        """The last line before index `start` that is not blank."""
+        return next((text for text in reversed(self.texts[:start]) if text.strip()), "")
+
     def line_at(self, offset: int) -> int:
         return bisect.bisect_right(self.starts, offset, hi=max(1, len(self.texts))) - 1
 

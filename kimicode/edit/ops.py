@@ -31,6 +31,16 @@ class Placement:
     def added(self) -> list[str]:
         return [text for kind, text in self.ops if kind == "+"]
 
+    def added_after(self, before: str) -> list[tuple[str, str]]:
+        """Each added line with the line before it that is not blank; `before` stands before the placement."""
+        found: list[tuple[str, str]] = []
+        for kind, text in self.ops:
+            if kind == "+":
+                found.append((before, text))
+            if kind != "-" and text.strip():
+                before = text
+        return found
+
     def overlaps(self, other: Placement) -> bool:
         """Whether both touch the same lines. Two insertions at one place do not: they keep their order."""
         return self.start < other.end and other.start < self.end

@@ -28,19 +28,18 @@ def is_placeholder(line: str) -> bool:
     return len(line) < 160 and bool(_placeholder.match(line) or _only_dots.match(line))
 
 
-def refuse_placeholders(added: Sequence[str], present: Iterable[str], path: str) -> None:
+def refuse_placeholders(added: Sequence[tuple[str, str]], present: Iterable[str], path: str) -> None:
     """Raises EditError for an added placeholder that the file does not already have.
 
-    A bare "..." is one too, except where it is a statement of Python: alone in a body.
+    `added`: each added line after the last line before it that is not blank. A bare "..." is a placeholder too,
+    except where it is a statement of Python: alone in a body.
     """
     python = path.endswith((".py", ".pyi"))
-    before = [""] + [line.strip() for line in added]
-    found = [line for line in added if is_placeholder(line)]
-    found += [
-        line
-        for line, previous in zip(added, before, strict=False)
-        if _bare.match(line) and not (python and (not previous or previous.endswith((":", '"""', "'''"))))
-    ]
+    found = [line for _, line in added if is_placeholder(line)]
+    for previous, line in added:
+        body = python and previous.rstrip().endswith((":", '"""', "'''"))
+        if _bare.match(line) and not body:
+            found.append(line)
     if not found:
         return
     known = {line.strip() for line in present}

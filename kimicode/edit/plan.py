@@ -184,7 +184,7 @@ def _locate(work: _Work, where: Located, number: int, edit: Edit) -> list[Placem
 def _vet(work: _Work, where: Located, found: Sequence[Placement], number: int = 0) -> None:
     """What no placement may do, and what is said about a looser match."""
     for p in found:
-        refuse_placeholders(p.added, where.texts, work.path)
+        refuse_placeholders(p.added_after(where.before(p.start)), where.texts, work.path)
         _refuse_characters(where.document, p, work.path)
         if p.tier != "exact":
             if work.source.stale:
@@ -210,7 +210,8 @@ def _already(where: Located, edit: Edit) -> tuple[int, int] | None:
     old, new = plain_lines(edit.old), plain_lines(edit.new)
     quoted = {_squeeze(line) for line in old}
     added = [_squeeze(text) for kind, text in compare(old, new) if kind == "+"]
-    if not any(len(text) >= 8 and text not in quoted for text in added):
+    # Something must be new in it, and the whole must say enough not to stand there by chance.
+    if len(_squeeze(edit.new)) < 12 or not any(len(text) >= 4 and text not in quoted for text in added):
         return None
     hits = where.occurrences(edit.new.replace("\r\n", "\n").rstrip("\n"))
     if len(hits) != 1:

@@ -180,6 +180,9 @@ def resolve(model: str = DEFAULT_MODEL, base_url: str = "", *, backend: str = ""
     model = model.strip() or DEFAULT_MODEL
     url = _check_url(base_url) if base_url else ""
     kind = _named(backend) if backend else recognise(model, url)
+    if url == DEFAULT_BASE_URL and kind.base_url != url:
+        # A backend was named and the address left at its default: its own is meant.
+        url = ""
     if not url and not kind.base_url:
         raise ConfigError(
             f"The backend {kind.name} has no address of its own.", hint="Say where it runs: --base-url URL"

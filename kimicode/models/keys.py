@@ -24,7 +24,7 @@ class Key:
 
 
 def find_key(environ: Mapping[str, str], target: Target, *, configured: str = "") -> Key:
-    """The key for a target, from configuration or from the environment that the caller hands over.
+    """The key for a target: `configured` if given, else from the environment that the caller hands over.
 
     KIMI_API_KEY, then MOONSHOT_API_KEY; OPENAI_API_KEY only for an address that is not Moonshot's own, and
     each other backend by its own variable first. Raises KeyMissing with three ways on, ConfigError for a
@@ -39,12 +39,14 @@ def find_key(environ: Mapping[str, str], target: Target, *, configured: str = ""
             return Key(_check(value, name), name)
     if target.backend.key_optional or is_local(target.base_url):
         return Key("none", "")
+    name = "MOONSHOT_API_KEY" if "MOONSHOT_API_KEY" in names and is_moonshot(target.base_url) else names[0]
     raise KeyMissing(
         f"No API key for {target.host}: {' or '.join(names)} is not set.",
         hint=(
-            f"1. export {names[-1] if target.backend.name == 'moonshot' else names[0]}=…   "
+            f"1. export {name}=…   "
             f"({_where(target)})\n"
-            '2. put api_key = "…" into the user configuration (`kimicode config show --origin` names the file)\n'
+            "2. name another endpoint in the user configuration (`kimicode config show --origin` says where it is): "
+            '[model] base_url = "http://HOST:8000/v1"; a server of your own needs no key\n'
             "3. kimicode demo   (the whole way once, on a bundled repository, without a key)"
         ),
     )

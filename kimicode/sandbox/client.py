@@ -31,7 +31,7 @@ class Transport(Protocol):
         ...
 
     async def send(self, data: bytes) -> None:
-        """May raise OSError when the runner is gone."""
+        """Takes all of `data` at once, then may wait until it has gone. May raise OSError when the runner is gone."""
         ...
 
     async def explain(self) -> str:
@@ -56,7 +56,6 @@ class RunnerSandbox:
         self._pending: dict[int, tuple[bytes, asyncio.Future[Frame]]] = {}
         self._number = 0
         self._alone = asyncio.Lock()
-        self._sending = asyncio.Lock()
         self._lost: KimicodeError | None = None
         self._greeting: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
         self._reader = asyncio.create_task(self._read())
@@ -123,7 +122,8 @@ class RunnerSandbox:
     async def greet(self) -> None:
         """Wait until the runner is there; `hello` is set then."""
         try:
-            self.hello = await asyncio.wait_for(asyncio.shield(self._greeting), HELLO_TIMEOUT)
+            async with asyncio.timeout(HELLO_TIMEOUT):
+                self.hello = await asyncio.shield(self._greeting)
         except TimeoutError:
             self._fail(SandboxLost(f"The sandbox's runner said nothing for {HELLO_TIMEOUT:.0f} s."))
             raise self._failure() from None
@@ -154,15 +154,16 @@ class RunnerSandbox:
 
     async def _within(self, work: Awaitable[T], seconds: float) -> T:
         try:
-            return await asyncio.wait_for(work, seconds)
+            async with asyncio.timeout(seconds):  # not wait_for: in 3.11 that can swallow a cancellation
+                return await work
         except TimeoutError:
             self._fail(SandboxLost(f"The sandbox did not answer within {seconds:.0f} s."))
             raise self._failure() from None
 
     async def _send(self, data: bytes) -> None:
+        """The transport takes the whole frame before it waits, so concurrent frames cannot mix."""
         try:
-            async with self._sending:
-                await self._transport.send(data)
+            await self._transport.send(data)
         except OSError as error:
             await asyncio.wait([self._reader], timeout=1)
             self._fail(SandboxLost(f"The sandbox's runner is gone ({error})."))
@@ -171,8 +172,9 @@ class RunnerSandbox:
     async def _cancel(self, number: int, nonce: bytes, answer: asyncio.Future[Frame]) -> None:
         """Kill the command and wait a short while until its processes are gone."""
         try:
-            await asyncio.wait_for(self._send(frames.encode(frames.CANCEL, number, nonce)), CANCEL_TIMEOUT)
-            await asyncio.wait([answer], timeout=CANCEL_TIMEOUT)
+            async with asyncio.timeout(CANCEL_TIMEOUT):
+                await self._send(frames.encode(frames.CANCEL, number, nonce))
+                await asyncio.wait([answer])
         except (KimicodeError, TimeoutError):
             pass
 

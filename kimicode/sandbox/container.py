@@ -41,17 +41,17 @@ def container_spec(
     mounts: Sequence[Mount],
     limits: Limits,
     labels: Mapping[str, str],
-    root: str,
     network: str = "none",
     cpus: int = 0,
     userns: str = "",
+    selinux: bool = False,
 ) -> dict[str, Any]:
     """Body of the create call. `cpus`: what the machine has, 0 when not known.
 
     There is no parameter for more privileges, host namespaces, devices or the engine's socket, on purpose.
     """
     quota = min(limits.cpus, cpus) if cpus else limits.cpus
-    host = {
+    host: dict[str, Any] = {
         "NetworkMode": network,
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges"],
@@ -80,6 +80,10 @@ def container_spec(
     }
     if userns:
         host["UsernsMode"] = userns
+    if (
+        selinux
+    ):  # it would deny every bind mount that was not relabelled, and relabelling changes the host's files
+        host["SecurityOpt"] = ["no-new-privileges", "label=disable"]
     return {
         "Image": image,
         "Entrypoint": list(argv),
@@ -205,7 +209,8 @@ class AttachTransport:
         self._closed = True
         self._writer.close()
         with suppress(OSError, TimeoutError):
-            await asyncio.wait_for(self._writer.wait_closed(), 2)
+            async with asyncio.timeout(2):
+                await self._writer.wait_closed()
         await remove(self._engine, self._container)
 
 

@@ -149,10 +149,10 @@ class DockerLauncher:
             mounts=mounts,
             limits=self._limits,
             labels=reap.labels(reap.this_process(), self._run),
-            root=root,
             network=self._network,
             cpus=int(self._info.get("NCPU") or 0),
             userns=user.userns,
+            selinux="name=selinux" in (self._info.get("SecurityOptions") or []),
         )
         try:
             answer = await engine.call("POST", "/containers/create", body=spec, timeout=60)

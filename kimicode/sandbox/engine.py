@@ -101,7 +101,8 @@ class Engine:
             parts = _body(answer, reader)
             while True:
                 try:
-                    part = await asyncio.wait_for(anext(parts), silence)
+                    async with asyncio.timeout(silence):
+                        part = await anext(parts)
                 except StopAsyncIteration:
                     return
                 except TimeoutError:

@@ -75,8 +75,11 @@ def _list(items: Sequence[bytes]) -> bytes:
 
 
 def raw(text: str) -> bytes:
-    """A name as the kernel wants it; undecodable bytes came in as surrogates."""
-    return text.encode("utf-8", "surrogateescape")
+    """A name as the kernel wants it; undecodable bytes came in as surrogates. Never raises: models invent names."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
 
 
 def exec_body(

@@ -42,7 +42,8 @@ class PipeTransport:
 
     async def explain(self) -> str:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), 1)
+            async with asyncio.timeout(1):
+                await self._process.wait()
         done, _ = await asyncio.wait([self._errors], timeout=1)
         text = (self._errors.result() if done else b"").decode("utf-8", "replace").strip()
         return text or f"exit status {self._process.returncode}"
@@ -52,12 +53,14 @@ class PipeTransport:
         with contextlib.suppress(OSError):
             self._stdin.close()
         try:
-            await asyncio.wait_for(self._process.wait(), END_TIMEOUT)
+            async with asyncio.timeout(END_TIMEOUT):
+                await self._process.wait()
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), END_TIMEOUT)
+                async with asyncio.timeout(END_TIMEOUT):
+                    await self._process.wait()
         self._errors.cancel()
         await asyncio.gather(self._errors, return_exceptions=True)
 

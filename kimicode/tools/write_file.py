@@ -7,6 +7,7 @@ from kimicode.core.ports import FileChange, ToolContext
 from kimicode.edit.crosscheck import judge_syntax
 from kimicode.edit.document import decode, is_binary
 from kimicode.edit.errors import EditError
+from kimicode.edit.ops import Placement
 from kimicode.edit.placeholder import refuse_placeholders
 from kimicode.edit.plan import write_text
 from kimicode.errors import FileError, ToolError
@@ -38,7 +39,8 @@ async def write_file(context: ToolContext, arguments: WriteFile) -> ToolResult:
         )
     old = decode(before).texts if before and not is_binary(before) else []
     if before is not None:
-        refuse_placeholders(arguments.content.split("\n"), old, path)
+        whole = Placement(0, 0, tuple(("+", line) for line in arguments.content.split("\n")))
+        refuse_placeholders(whole.added_after(""), old, path)
     data = write_text(arguments.content, before)
     if data == before:
         return ToolResult(

@@ -11,6 +11,9 @@ from kimicode.ui.lines import check_line, duration, folded, one_line, tokens, to
 from kimicode.ui.status import Status
 from kimicode.ui.terminal import Screen, cut_text, paint
 
+REDRAW_S = 0.05
+"""Deltas come in hundreds a second; people read slower."""
+
 
 class Console:
     """A sink that prints progress. Call `tick` about once a second, `close` at the end."""
@@ -29,6 +32,7 @@ class Console:
         self._clock = clock
         now = self._last = clock()
         self.status = Status(begin=now, since=now)
+        self._drawn = 0.0
         self._paused = False
         self._text, self._reasoning = TextFlow(), TextFlow()
 
@@ -37,7 +41,8 @@ class Console:
         try:
             if handler is not None:
                 handler(event)
-            self._refresh()
+            if event.durable or self._clock() - self._drawn >= REDRAW_S:
+                self._refresh()
         except Exception as e:
             # A sink never raises: a run must not end because a line about it could not be made.
             self._print(f"· {event.kind} cannot be shown: {type(e).__name__}")
@@ -71,31 +76,30 @@ class Console:
     # Handlers, in the order in which a run meets them.
 
     def _on_session_started(self, e: ev.SessionStarted) -> None:
-        self._print(self._paint(f"· session {one_line(e.session_id)}", "dim"))
+        self.say(f"· session {one_line(e.session_id)}", "dim")
 
     def _on_base_captured(self, e: ev.BaseCaptured) -> None:
         self._print(*(self._paint(f"· {one_line(note)}", "yellow") for note in e.notes))
 
     def _on_run_started(self, e: ev.RunStarted) -> None:
         self.status.take_run(e)
-        self._print(self._paint(f"· {one_line(e.model)} at {one_line(e.base_url)}", "dim"))
-        self._print(self._paint(f"· sandbox: {one_line(e.sandbox)}", "dim"))
+        self.say(f"· {one_line(e.model)} at {one_line(e.base_url)}", "dim")
         for check in e.checks:
-            why = f" ({check.source}: {one_line(check.reason)})" if check.reason else f" ({check.source})"
-            self._print(self._paint(f"· check: {one_line(check.command)}{why}", "dim"))
+            why = f"{check.source}: {check.reason}" if check.reason else check.source
+            self.say(f"· check: {one_line(check.command)} ({one_line(why)})", "dim")
         if not e.checks:
-            self._print(self._paint("· no check: the result cannot be verified", "yellow"))
+            self.say("· no check: the result cannot be verified", "yellow")
 
     def _on_resumed(self, e: ev.Resumed) -> None:
-        self._print(self._paint(f"· resumed after step {self.status.step}", "dim"))
+        self.say(f"· resumed after step {self.status.step}", "dim")
 
     def _on_phase(self, e: ev.Phase) -> None:
-        self._print(self._paint(f"· {one_line(e.text)}", "dim"))
+        self.say(f"· {one_line(e.text)}", "dim")
         self._act(one_line(e.text))
 
     def _on_user_spoke(self, e: ev.UserSpoke) -> None:
         if e.source == "harness" and e.topic:
-            self._print(self._paint(f"· told the model: {self._cut(one_line(e.text), 20)}", "dim"))
+            self.say(f"· told the model: {self._cut(one_line(e.text), 20)}", "dim")
 
     def _on_model_requested(self, e: ev.ModelRequested) -> None:
         self._drop_text()
@@ -114,7 +118,7 @@ class Console:
         void = "; what stands above is void" if self._text.shown else ""
         self._drop_text()
         wait = duration(e.seconds)
-        self._print(self._paint(f"· {one_line(e.reason)}: asking again in {wait}{void}", "yellow"))
+        self.say(f"· {one_line(e.reason)}: asking again in {wait}{void}", "yellow")
         self._act(f"waiting {wait} to ask again")
 
     def _on_model_replied(self, e: ev.ModelReplied) -> None:
@@ -126,14 +130,14 @@ class Console:
 
     def _on_model_failed(self, e: ev.ModelFailed) -> None:
         self._flush_text()
-        self._print(self._paint(f"✗ {one_line(e.text)}", "red"))
+        self.say(f"✗ {one_line(e.text)}", "red")
 
     def _on_tool_refused(self, e: ev.ToolRefused) -> None:
         line = f"✗ {one_line(e.name)}  refused: {one_line(e.text)}"
         self._print(self._paint(self._cut(line), "yellow"))
 
     def _on_approval_given(self, e: ev.ApprovalGiven) -> None:
-        self._print(self._paint(f"· {'allowed' if e.allowed else 'not allowed'}", "dim"))
+        self.say(f"· {'allowed' if e.allowed else 'not allowed'}", "dim")
 
     def _on_tool_started(self, e: ev.ToolStarted) -> None:
         name, about = one_line(e.name), one_line(e.description)
@@ -159,15 +163,12 @@ class Console:
         self._act("")
 
     def _on_rolled_back(self, e: ev.RolledBack) -> None:
-        what = "put the files back as they were before it, and do" if e.tree else "do"
-        count = len(e.keys)
-        noun = "call was" if count == 1 else "calls were"
-        self._print(self._paint(f"· {count} {noun} interrupted: {what} it again", "yellow"))
+        what = "its files are put back, then it runs again" if e.tree else "it runs again"
+        self.say(f"· interrupted work: {what}", "yellow")
 
     def _on_compacted(self, e: ev.Compacted) -> None:
         self.status.context = e.after
-        line = f"· history shortened from {tokens(e.before)} to {tokens(e.after)} tokens"
-        self._print(self._paint(line, "dim"))
+        self.say(f"· history shortened from {tokens(e.before)} to {tokens(e.after)} tokens", "dim")
 
     def _on_checks_ran(self, e: ev.ChecksRan) -> None:
         if e.role == "tool":
@@ -181,7 +182,7 @@ class Console:
     def _on_run_stopped(self, e: ev.RunStopped) -> None:
         self._flush_text()
         if e.reason not in ("done", "cancelled"):
-            self._print(self._paint(f"· stopped: {one_line(e.detail) or e.reason}", "yellow"))
+            self.say(f"· stopped: {one_line(e.detail) or e.reason}", "yellow")
         self._act("checking the result")
 
     # The parts below are shared by the handlers.
@@ -200,6 +201,7 @@ class Console:
 
     def _refresh(self) -> None:
         if not self._paused and self.screen.abilities.live:
+            self._drawn = self._clock()
             self.screen.set_footer(self.status.footer(self._clock(), self.screen.width - 1))
 
     def _print(self, *lines: str) -> None:

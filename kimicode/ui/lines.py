@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from kimicode.core import event as ev
@@ -12,6 +13,9 @@ from kimicode.ui.terminal import cut_text, paint, text_width
 
 FOLD = 5
 """Lines of a failing command's output that are shown."""
+
+_has_seconds = re.compile(r"\d m?s\b")
+"""A summary that names a duration itself."""
 
 ROLES: dict[str, str] = {
     "base": "before",
@@ -40,8 +44,9 @@ def tool_lines(
     about = one_line(description)
     if about.startswith(f"{name} "):
         about = about[len(name) + 1 :]
-    ends = [e for e in (_outcome(result, about), duration(seconds) if seconds >= 0.1 else "") if e]
-    tail = "  ".join(ends)
+    tail = _outcome(result, about)
+    if seconds >= 0.1 and not _has_seconds.search(tail):
+        tail = f"{tail}  {duration(seconds)}".strip()
     room = width - 2 - text_width(name) - 1
     tail = cut_text(tail, max(8, room - 12)) if tail else ""
     about = cut_text(about, max(0, room - text_width(tail) - 2)) if about else ""
@@ -162,8 +167,19 @@ def tokens(count: int) -> str:
 
 
 def fit_fields(fields: Sequence[str], width: int) -> str:
-    """Fields with " · " between them; those on the right are dropped first."""
-    kept = list(fields)
-    while len(kept) > 1 and text_width(" · ".join(kept)) > width:
-        kept.pop()
-    return cut_text(" · ".join(kept), width)
+    """Fields with " · " between them; those on the right are cut, then dropped, first."""
+    line = ""
+    for i, text in enumerate(fields):
+        longer = f"{line} · {text}" if i else text
+        if text_width(longer) <= width:
+            line = longer
+            continue
+        room = width - text_width(line) - 3
+        return f"{line} · {cut_text(text, room)}" if i and room >= 10 else line or cut_text(text, width)
+    return line
+
+
+def clock(seconds: float) -> str:
+    """Like `duration`, in whole seconds: for numbers that move."""
+    whole = int(seconds)
+    return f"{whole} s" if whole < 60 else duration(whole)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from kimicode.core import event as ev
 from kimicode.core.state import State
-from kimicode.ui.lines import duration, fit_fields, money, one_line
+from kimicode.ui.lines import clock, duration, fit_fields, money, one_line
 
 
 @dataclass(slots=True)
@@ -61,10 +61,10 @@ class Status:
         if self.input:
             fields.append(f"cached {100 * self.cached // self.input}%")
         limit = f"/{self.max_cost:.2f}" if self.max_cost else ""
-        fields += [money(self.usd) + limit, duration(now - self.begin)]
+        fields += [money(self.usd) + limit, clock(now - self.begin)]
         if self.activity:
             quiet = now - self.since
-            fields.append(self.activity + (f" {duration(quiet)}" if quiet >= 3 else ""))
+            fields.append(self.activity + (f" {clock(quiet)}" if quiet >= 3 else ""))
         return fit_fields(fields, width)
 
     def describe(self, now: float) -> str:

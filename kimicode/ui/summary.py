@@ -42,8 +42,14 @@ _EVIDENCE: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def render_summary(outcome: Outcome, *, width: int, color: bool, base_name: str = "HEAD") -> str:
-    """The whole text, newline at the end. `base_name`: what the user calls the base, for the next command."""
+def render_summary(
+    outcome: Outcome, *, width: int, color: bool, base_name: str = "HEAD", repo: str = ""
+) -> str:
+    """The whole text, newline at the end.
+
+    `base_name`: what the user calls the base; `repo`: the folder for `git -C`, "" where plain git will do. Both
+    are for the commands to type next.
+    """
     blocks = [
         _head(outcome, color),
         _evidence(outcome, width, color),
@@ -51,7 +57,7 @@ def render_summary(outcome: Outcome, *, width: int, color: bool, base_name: str 
         _files(outcome, width, color),
         [f"note: {one_line(note)}" for note in outcome.notes],
         _facts(outcome),
-        _next(outcome, base_name, color),
+        _next(outcome, base_name, repo, color),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
@@ -156,7 +162,8 @@ def _facts(outcome: Outcome) -> list[str]:
         spent = f"{tokens(usage.input)} in{cached}, {tokens(usage.output)} out"
         steps = f"{outcome.steps} {'step' if outcome.steps == 1 else 'steps'}"
         lines.append(f"cost     {money(outcome.cost_usd)} ({spent}), {steps}, {duration(outcome.duration_s)}")
-    where = " in ".join(one_line(x) for x in (outcome.model, outcome.sandbox) if x)
+    sandbox = one_line(outcome.sandbox).partition(":")[0]
+    where = " in ".join(x for x in (one_line(outcome.model), sandbox) if x)
     if where:
         lines.append(f"made by  {where}")
     if outcome.session_id:
@@ -164,19 +171,20 @@ def _facts(outcome: Outcome) -> list[str]:
     return lines
 
 
-def _next(outcome: Outcome, base_name: str, color: bool) -> list[str]:
+def _next(outcome: Outcome, base_name: str, repo: str, color: bool) -> list[str]:
     """The commands that make sense now."""
+    git = f"git -C {shlex.quote(safe_text(repo))}" if repo else "git"
     steps: list[tuple[str, str]] = []
     if outcome.branch:
         branch = shlex.quote(safe_text(outcome.branch))
-        steps.append((f"git diff {shlex.quote(base_name)}...{branch}", "look at it"))
-        steps.append((f"git merge {branch}", "take it"))
-        steps.append((f"git branch -D {branch}", "throw it away"))
+        steps.append((f"{git} diff {shlex.quote(base_name)}...{branch}", "look at it"))
+        steps.append((f"{git} merge {branch}", "take it"))
+        steps.append((f"{git} branch -D {branch}", "throw it away"))
     elif outcome.patch and not outcome.applied:
-        steps.append((f"git apply --3way {shlex.quote(safe_text(outcome.patch))}", "try the patch"))
+        steps.append((f"{git} apply --3way {shlex.quote(safe_text(outcome.patch))}", "try the patch"))
     if outcome.session_id and outcome.status in ("interrupted", "error"):
         steps.append((f"kimicode resume {shlex.quote(outcome.session_id)}", "go on"))
-    lines = safe_text(outcome.hint).rstrip().split("\n") if outcome.hint else []
+    lines = [f"  {x}" for x in safe_text(outcome.hint).rstrip().split("\n")] if outcome.hint else []
     wide = max((len(command) for command, _ in steps), default=0)
     lines += [f"  {paint(command.ljust(wide), 'cyan', color=color)}  {what}" for command, what in steps]
-    return ["next:", *lines] if steps else lines
+    return ["next:", *lines] if lines else []

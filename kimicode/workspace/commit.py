@@ -181,6 +181,15 @@ async def publish(repository: Repository, store: Store, base: Base, commit: str,
     )
 
 
+async def need_free_branch(repository: Repository, name: str) -> None:
+    """Raises UsageError when no branch of that name can be made."""
+    if await _ref(repository.git(), f"refs/heads/{check_branch(name)}") is not None:
+        raise UsageError(
+            f"the branch {name!r} exists already; kimicode never moves a branch",
+            hint="name another one with --branch, or leave it out",
+        )
+
+
 async def _ref(git: Git, ref: str) -> str | None:
     out = await git.probe("rev-parse", "--verify", "--quiet", "--end-of-options", ref)
     return out.stdout.decode().split()[-1] if out.returncode == 0 else None

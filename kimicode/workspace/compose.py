@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from kimicode.workspace.objects import Entry, encode
+from kimicode.workspace.objects import GITLINK, Entry, encode, list_tree
 from kimicode.workspace.store import Store
 
 
@@ -22,3 +22,23 @@ async def compose(store: Store, tree: str, over: Mapping[str, Entry | None]) -> 
         rows += [f"{e.mode} {e.oid}\t".encode() + encode(p) for p, e in over.items() if e is not None]
         await git.run("update-index", "-z", "--index-info", stdin=b"".join(r + b"\0" for r in rows))
         return (await git.run("write-tree")).decode().strip()
+
+
+async def adopt(store: Store, tree: str) -> None:
+    """Copy what a tree of the user's repository needs into the session's store, so that it can be checked out.
+
+    Only what the store lacks is copied: next to a base that was captured from the same commit, very little.
+    """
+    user = store.git(user=True)
+    listing = await user.run("ls-tree", "-r", "-t", "-z", "--object-only", tree)
+    oids = dict.fromkeys([tree, *listing.decode().split("\0")[:-1]])
+    for entry in await list_tree(user, tree):
+        if entry.mode == GITLINK:
+            oids.pop(entry.oid, None)
+    ask = "".join(f"{oid}\n" for oid in oids).encode()
+    known = await store.git().run("cat-file", "--batch-check", stdin=ask)
+    missing = [row.split()[0].decode() for row in known.splitlines() if row.endswith(b" missing")]
+    if missing:
+        wanted = "".join(f"{oid}\n" for oid in missing).encode()
+        pack = await user.run("pack-objects", "--stdout", "-q", stdin=wanted)
+        await store.git().run("unpack-objects", "-q", stdin=pack)

@@ -153,6 +153,9 @@ async def work(mode: str, emit: Emit, approve: Approver) -> Outcome:
             answers = [await approve(f"run {name}", "host command") for name in ("first", "second")]
             return OUTCOME.model_copy(update={"message": f"answers {answers}"})
     emit_second_half(emit)
+    if mode == "imports":
+        found = {m.split(".")[0] for m in sys.modules} & {"rich", "prompt_toolkit", "git", "docker", "openai"}
+        return OUTCOME.model_copy(update={"message": f"heavy: {sorted(found)}"})
     return OUTCOME
 
 

@@ -29,8 +29,8 @@ def test_text_puts_the_result_on_stdout_and_the_progress_on_stderr() -> None:
         "  tests/test_calc.py::test_0",
         "  src/calc.py  +4 -1",
         "branch   kimicode/fix-div-abcdef at 0123456789ab",
-        "  git diff main...kimicode/fix-div-abcdef  look at it",
-        "  git merge kimicode/fix-div-abcdef        take it",
+        "  git -C /home/u/calc diff main...kimicode/fix-div-abcdef  look at it",
+        "  git -C /home/u/calc merge kimicode/fix-div-abcdef        take it",
     ):
         assert line in done.stdout.splitlines()
     progress = done.stderr.splitlines()
@@ -229,3 +229,8 @@ def test_streams_that_are_closed_do_not_matter() -> None:
     assert "+ verified" in latin.stdout
     assert "* edit_file src/calc.py  +4 -1" in latin.stderr
     assert os.sep in latin.stdout
+
+
+def test_showing_a_run_imports_nothing_heavy() -> None:
+    done = run([*SCRIPTED, "imports", "json"])
+    assert json.loads(done.stdout)["message"] == "heavy: []"

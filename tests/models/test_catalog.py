@@ -6,7 +6,7 @@ import pytest
 
 from kimicode.core.message import Usage
 from kimicode.errors import ConfigError, KeyMissing
-from kimicode.models.catalog import BACKENDS, other_spelling, resolve
+from kimicode.models.catalog import BACKENDS, DEFAULT_BASE_URL, other_spelling, resolve
 from kimicode.models.keys import KEY_VARIABLES, find_key
 
 LOCAL = "http://127.0.0.1:8000/v1"
@@ -47,8 +47,10 @@ def test_a_backend_can_be_named() -> None:
         32_768,
     )
     assert target.host == "127.0.0.1:8000"
-    with pytest.raises(ConfigError, match="no address"):
-        resolve("k2.6", backend="vllm")
+    assert resolve("k2.6", DEFAULT_BASE_URL, backend="openrouter").base_url == "https://openrouter.ai/api/v1"
+    for url in ("", DEFAULT_BASE_URL):
+        with pytest.raises(ConfigError, match="no address"):
+            resolve("k2.6", url, backend="vllm")
     with pytest.raises(ConfigError, match="no backend called 'vlm'") as caught:
         resolve("k2.6", backend="vlm")
     assert "vllm" in caught.value.hint

@@ -17,6 +17,13 @@ from kimicode.core.ports import ExecResult, FileChange, Sandbox
 from kimicode.errors import FileError, SandboxError, SandboxLost
 from tests.sandbox.conftest import Box
 
+NAP = f"sleep 1{os.getpid()}"
+"""A command line of this process's own, to look for what was left running."""
+
+
+async def left(sandbox: Sandbox) -> bytes:
+    return (await sh(sandbox, f"ps -eo args | grep -F '{NAP}' | grep -v grep || echo none")).output
+
 
 async def sh(sandbox: Sandbox, line: str, **more: Any) -> ExecResult:
     return await sandbox.exec(["bash", "-c", line], **{"timeout": 60, **more})
@@ -82,15 +89,11 @@ def test_working_directory_and_root(box: Box) -> None:
 
 
 def test_timeout_kills_the_whole_group_and_keeps_the_output(box: Box) -> None:
-    line = "echo before; (sleep 611 & sleep 612); echo after"
-
     async def body(sandbox: Sandbox) -> None:
-        late = await sh(sandbox, line, timeout=0.4)
+        late = await sh(sandbox, f"echo before; ({NAP} & {NAP}); echo after", timeout=0.4)
         assert late.timed_out and late.exit_code == 124 and late.output == b"before\n"
-        escaped = await sh(sandbox, "setsid sleep 613 & sleep 614", timeout=0.4)
-        assert escaped.timed_out
-        left = await sh(sandbox, "ps -eo args | grep 'sleep 6[1]' || echo none")
-        assert left.output == b"none\n"
+        escaped = await sh(sandbox, f"setsid {NAP} & {NAP}", timeout=0.4)
+        assert escaped.timed_out and await left(sandbox) == b"none\n"
 
     box.run(body)
 
@@ -98,10 +101,9 @@ def test_timeout_kills_the_whole_group_and_keeps_the_output(box: Box) -> None:
 def test_background_processes_end_with_the_last_command(box: Box) -> None:
     async def body(sandbox: Sandbox) -> None:
         begun = time.monotonic()
-        result = await sh(sandbox, "setsid sleep 621 & (setsid sleep 622 &) ; sleep 623 & echo started")
+        result = await sh(sandbox, f"setsid {NAP} & (setsid {NAP} &) ; {NAP} & echo started")
         assert result.output == b"started\n" and result.exit_code == 0 and time.monotonic() - begun < 30
-        left = await sh(sandbox, "ps -eo args | grep 'sleep 6[2]' || echo none")
-        assert left.output == b"none\n"
+        assert await left(sandbox) == b"none\n"
         whole = await sh(sandbox, "echo a > >(sleep 0.02; cat; echo late)")
         assert whole.output == b"a\nlate\n"
 
@@ -131,6 +133,20 @@ def test_output_is_cut_to_head_and_tail_and_kept_whole_in_a_file(box: Box) -> No
     box.run(body)
 
 
+def test_big_files(box: Box) -> None:
+    async def body(sandbox: Sandbox) -> None:
+        data = os.urandom(1 << 20) * 30
+        await sandbox.write([FileChange("big.bin", data)])
+        content = await sandbox.read("big.bin", limit=40 << 20)
+        assert content.data == data and content.size == len(data)
+        assert (await sandbox.read("big.bin", offset=len(data) - 5, limit=99)).data == data[-5:]
+        with pytest.raises(FileError) as caught:
+            await sandbox.write([FileChange("huge.bin", bytes(65 << 20))])
+        assert caught.value.kind == "too_large"
+
+    box.run(body)
+
+
 def test_bytes_and_names_of_any_kind(box: Box) -> None:
     name, odd = "süß ✓ \n'\".txt", "caf\udce9"
 
@@ -141,6 +157,8 @@ def test_bytes_and_names_of_any_kind(box: Box) -> None:
         assert (await sandbox.exec(["cat", f"d/{name}"], timeout=10)).output == blob
         assert (await sandbox.exec(["cat", odd], timeout=10)).output == b"latin"
         assert (await sandbox.read(odd)).data == b"latin"
+        with pytest.raises(FileError):
+            await sandbox.read("\ud800")
 
     box.run(body)
     assert (box.slot.work / "d" / name).exists()
@@ -162,14 +180,13 @@ def test_reads_run_in_parallel_and_commands_one_at_a_time(box: Box) -> None:
 
 def test_a_cancelled_command_dies(box: Box) -> None:
     async def body(sandbox: Sandbox) -> None:
-        task = asyncio.create_task(sh(sandbox, "touch begun; sleep 631"))
+        task = asyncio.create_task(sh(sandbox, f"touch begun; {NAP}"))
         while not (box.slot.work / "begun").exists():
             await asyncio.sleep(0.02)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        left = await sh(sandbox, "ps -eo args | grep 'sleep 6[3]' || echo none")
-        assert left.output == b"none\n"
+        assert await left(sandbox) == b"none\n"
 
     box.run(body)
 
@@ -186,7 +203,7 @@ def test_a_program_can_be_built_and_run_in_checkout_and_tmp(box: Box) -> None:
     box.run(body)
 
 
-def test_pip_installs_a_local_wheel_into_a_venv(box: Box) -> None:
+def test_pip_installs_a_local_wheel(box: Box) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as wheel:
         wheel.writestr("tiny.py", "ANSWER = 42\n")
@@ -254,7 +271,7 @@ def test_git_works_inside_with_the_private_gitdir(box: Box) -> None:
 
 def test_a_lost_sandbox_is_an_error_and_not_a_result(box: Box) -> None:
     async def body(sandbox: Sandbox) -> None:
-        waiting = asyncio.create_task(sh(sandbox, "sleep 641", effect="read"))
+        waiting = asyncio.create_task(sh(sandbox, NAP, effect="read"))
         await asyncio.sleep(0.1)
         # pid 1 is safe from signals of its own namespace, so there the loss is that of a closed sandbox
         if box.name == "host":

@@ -201,7 +201,7 @@ CHANGES = st.lists(
 
 
 @given(CHANGES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_write_is_all_or_nothing(
     tmp_path_factory: pytest.TempPathFactory, changes: list[FileChange]
 ) -> None:

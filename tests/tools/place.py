@@ -27,7 +27,9 @@ TOOLS = {tool.spec.name: tool for tool in default_tools(patch=True)}
 class ScriptedChecks:
     """Checks whose answers are given."""
 
-    run: CheckRun = field(default_factory=lambda: CheckRun(command="make", tree="t", exit_code=0, parser="exit"))
+    run: CheckRun = field(
+        default_factory=lambda: CheckRun(command="make", tree="t", exit_code=0, parser="exit")
+    )
     text: str = "1 passed, 0.1 s"
     accepts: bool = True
     asked: list[Any] = field(default_factory=list)

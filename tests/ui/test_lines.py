@@ -46,8 +46,9 @@ def test_cut_text_never_exceeds_its_width(text: str, width: int) -> None:
 def test_fields_are_dropped_from_the_right(fields: list[str], width: int) -> None:
     line = fit_fields(fields, width)
     assert text_width(line) <= width
-    whole = " · ".join(fields)
-    assert whole.startswith(line.removesuffix("…"))
+    assert " · ".join(fields).startswith(line.removesuffix("…"))
+    assert fit_fields(["kimi-k2.6", "step 3", "a long activity"], 31) == "kimi-k2.6 · step 3 · a long ac…"
+    assert fit_fields(["kimi-k2.6", "step 3", "a long activity"], 25) == "kimi-k2.6 · step 3"
 
 
 @pytest.mark.parametrize(

@@ -102,15 +102,18 @@ class Results:
             return
         if known is None and len(self._tests) >= MAX_TESTS:
             return
-        detail = clean(detail[:MAX_DETAIL])
+        if not detail and not message:
+            self._tests[id] = TestResult(id=id, outcome=outcome, file=clean(file)[:MAX_ID])
+            return
+        detail, message = clean(detail[:MAX_DETAIL]), clean(message[:MAX_DETAIL])
+        bad = outcome in ("failed", "error")
         self._tests[id] = TestResult(
             id=id,
             outcome=outcome,
             file=clean(file)[:MAX_ID],
-            message=shorten(clean(message[:MAX_DETAIL])),
-            frame=innermost(detail, self.place)[:MAX_ID],
-            needs_network=outcome in ("failed", "error")
-            and shows_network(detail + "\n" + message[:MAX_DETAIL]),
+            message=shorten(message),
+            frame=innermost(detail, self.place)[:MAX_ID] if bad else "",
+            needs_network=bad and shows_network(f"{detail}\n{message}"),
         )
 
     def __contains__(self, id: str) -> bool:
@@ -126,7 +129,7 @@ class Results:
 def stable_id(id: str) -> str:
     """An id without what changes from run to run: addresses of objects, line ends, escapes."""
     id = clean(id[: MAX_ID * 2]).replace("\n", " ").replace("\r", " ").strip()
-    return _ADDRESS.sub("0x", id)[:MAX_ID]
+    return (_ADDRESS.sub("0x", id) if "0x" in id else id)[:MAX_ID].rstrip()
 
 
 def clean(text: str) -> str:

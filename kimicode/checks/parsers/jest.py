@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from typing import Any
 
 from kimicode.checks.parsers.common import MAX_DETAIL, Parsed, Place, Results, lines_of
@@ -99,7 +100,7 @@ def _message(detail: str) -> str:
             break
         if line.strip() != "● Test suite failed to run":
             kept.append(line)
-    return "\n".join(line for line in kept if line.strip())
+    return textwrap.dedent("\n".join(line for line in kept if line.strip()))
 
 
 def _read_text(output: str, place: Place) -> Parsed:
@@ -107,8 +108,9 @@ def _read_text(output: str, place: Place) -> Parsed:
     for line in lines_of(output):
         reader.line(line)
     reader.close()
-    complete = reader.total is None or reader.total <= len(reader.results)
-    return Parsed(reader.results.tests(), complete=complete)
+    tests = reader.results.tests()
+    named = sum("::" in test.id for test in tests)  # files that could not be loaded are no tests in the total
+    return Parsed(tests, complete=reader.total is None or reader.total <= named)
 
 
 class _Text:

@@ -35,7 +35,14 @@ _SUMMARY = re.compile(rf"^({_WORD}|SUBFAILED\[.{{0,200}}?\]) (\S.*)$")
 _TOTAL = re.compile(
     r"^=* ?((?:\d+ [a-z]+(?: [a-z]+)?, )*\d+ [a-z]+(?: [a-z]+)?) in [\d.]+s(?: \([\d:, day]+\))? ?=*$"
 )
-_COUNTED = {"passed", "failed", "error", "errors", "skipped", "xfailed", "xpassed"}
+_COUNTED = {
+    "passed",
+    "failed",
+    "error",
+    "errors",
+    "xfailed",
+    "xpassed",
+}  # skipped modules have no line of their own
 _HEADLINE = re.compile(r"^_{2,} (.+?) _{2,}$")
 _CONFTEST = re.compile(r"^ImportError while loading conftest '([^']{1,1000})'\.")
 _ROOTDIR = re.compile(r"^rootdir: (.+?)(?:, (?:configfile|inifile|testpaths).*)?$")
@@ -277,13 +284,15 @@ class _Printed:
         return stable_id(posixpath.normpath(join(self.place.cwd, path)) + sep + rest)
 
     def _set(self, id: str, word: str, message: str = "") -> None:
+        id = id.partition(" <- ")[0]  # where an inherited test is written
         path = id.partition("::")[0]
         if not path or len(path) > 500 or (" " in path and "::" not in id):
             return
         id = self._id(id)
         if len(self.outcomes) >= MAX_TESTS:
             return
-        self._named.add((id, word))
+        if word != "SKIPPED":
+            self._named.add((id, word))
         outcome = _WORDS.get(word, "failed")
         if outcome == "passed" and self.outcomes.get(id) in ("error", "failed"):
             return

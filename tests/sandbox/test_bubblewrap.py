@@ -1,0 +1,99 @@
+"""What bubblewrap shows of the host, and what it does not."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from kimicode.core.ports import Sandbox
+from kimicode.sandbox.bubblewrap import jail
+from kimicode.sandbox.toolchain import toolchain
+from tests.sandbox.conftest import Box, make_slot, prepared
+
+
+def test_mounts_come_parents_first_and_the_last_of_equal_targets_wins() -> None:
+    binds = [
+        ("/src/w", "/root/a/repo", True),
+        ("/root/.pyenv", "/root/.pyenv", False),
+        ("/src/x", "/root", True),
+        ("/src/gd", "/tmp/s/gd", True),
+        ("/src/first", "/data", False),
+        ("/src/last", "/data", False),
+    ]
+    options = jail(binds, accounts={}, tmp_size=7)
+    where = {
+        target: index for index, target in enumerate(options) if options[index - 2] in ("--bind", "--ro-bind")
+    }
+    assert where["/root"] < where["/root/.pyenv"] < where["/root/a/repo"]
+    assert options.index("/tmp") < options.index("/tmp/s") < where["/tmp/s/gd"]
+    assert "/src/first" not in options and options[where["/data"] - 2 :][:2] == ["--ro-bind", "/src/last"]
+    assert options[options.index("/root/a/repo") - 2] == "--bind" and options[-4:] == [
+        "--remount-ro",
+        "/",
+        "--chdir",
+        "/",
+    ]
+    assert "/root/a" not in options, "what lies in a bound folder is not made again"
+
+
+def test_only_installations_are_shown_never_a_home(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    for name in (
+        ".nvm/versions/node/v9/bin/node",
+        ".cargo/bin/cargo",
+        ".local/bin/uv",
+        "bin/go",
+        "repo/.venv/bin/rg",
+    ):
+        path = home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("#!/bin/sh\n")
+        path.chmod(0o755)
+    (home / ".cargo/credentials.toml").write_text("canary")
+    (home / ".rustup").mkdir()
+    entries = [".nvm/versions/node/v9/bin", ".cargo/bin", ".local/bin", "bin", "repo/.venv/bin"]
+    path = ":".join([*(str(home / entry) for entry in entries), ".", "relative", "/usr/bin", "/nonexistent"])
+    folders, shown = toolchain({"HOME": str(home), "PATH": path}, home / "repo")
+    mine = {str(folder.relative_to(home)) for folder in folders if folder.is_relative_to(home)}
+    assert mine == {".nvm/versions/node/v9", ".cargo/bin", ".rustup"}
+    assert [str(Path(entry).relative_to(home)) for entry in shown if entry.startswith(str(home))] == entries[
+        :2
+    ]
+    assert "/usr/bin" in shown and not {".", "relative", "/nonexistent"} & set(shown)
+    assert Path(sys.base_prefix).resolve() in folders or str(sys.base_prefix).startswith("/usr")
+
+
+@pytest.mark.bwrap
+@pytest.mark.parametrize("root", ["/home/x/repo", "/root/deep/repo", "/tmp/there/repo", "/srv/repo"])
+def test_the_hosts_homes_and_secrets_are_not_there(room: Path, root: str) -> None:
+    box = Box(prepared("bwrap", room), make_slot(room, root))
+    (box.slot.work / "f").write_text("inside")
+    (box.slot.objects / "pack").write_text("pack")
+    canary = Path.home() / f".kimicode-canary-{os.getpid()}"
+    canary.write_text("canary")
+    box.own()
+
+    async def body(sandbox: Sandbox) -> None:
+        async def run(line: str) -> str:
+            return (await sandbox.exec(["bash", "-c", line], timeout=30)).output.decode()
+
+        assert await run("pwd; cat f; cat /proc/self/cwd/f") == f"{root}\ninsideinside"
+        assert "No such file" in await run(f"cat {canary}")
+        assert "cannot" in await run("ls /etc/shadow /etc/ssh /var/run/docker.sock /sys 2>&1")
+        refused = await run(
+            f"for f in /x /usr/x /etc/x /run/x /home/x {box.slot.objects}/pack; do echo > $f; done"
+        )
+        assert refused.count("\n") == 6, refused
+        assert await run("echo a > /tmp/a && echo b > /dev/shm/b && echo c > ~/c && echo ok") == "ok\n"
+        assert await run("ls /proc | grep -c '^[0-9]'") <= "5"
+        assert int((await run("grep CapEff /proc/self/status")).split()[1], 16) == 0
+        if os.getuid() == 0:
+            assert (await run("id -u")).strip() != "0"
+
+    try:
+        box.run(body)
+    finally:
+        canary.unlink()
