@@ -4,6 +4,7 @@ Needs Python 3.5 or newer and only built-in modules. Every component of a path i
 folder before it and never through a symbolic link, so that a tree which changes meanwhile cannot lead outside.
 """
 
+# ruff: noqa: B904, PTH109, PTH112, PTH208, UP032 (Python 3.5, and few modules)
 import errno
 import os
 

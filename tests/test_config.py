@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kimicode.cli.options import SETTINGS
 from kimicode.config import Config, Loaded, cache_dir, config_path, load, parse_duration, state_dir
+from kimicode.config.environment import VARIABLES
 from kimicode.config.layers import get
 from kimicode.config.repository import INERT, find_root, read_repository_files, repository_values
 from kimicode.config.settings import known_keys, settable_keys
@@ -288,3 +291,22 @@ def test_places_follow_their_variables(tmp_path: Path) -> None:
     for place in (state_dir({}), cache_dir({}), config_path({}).parent):
         assert place.is_absolute()
         assert place.name == "kimicode"
+
+
+def test_the_document_lists_what_there_is() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "configuration.md").read_text()
+    rows = {
+        line.split("`")[1]: line
+        for line in text.splitlines()
+        if line.startswith("| `") and line.count("|") == 6
+    }
+    assert list(rows) == list(settable_keys())
+    for key, line in rows.items():
+        value = get(Config(), key)
+        assert f"`{'not set' if value is None else json.dumps(value)}`" in line
+        for variable, target in VARIABLES.items():
+            assert (f"`{variable}`" in line) == (target == key)
+        for target, option in SETTINGS.values():
+            assert (f"`{option}`" in line) == (target == key)
+    proposals = text.split("## What a repository may say")[1]
+    assert all(f"| `{key}` |" in proposals for key in INERT)

@@ -7,11 +7,6 @@ from collections.abc import Callable, Sequence
 
 from kimicode.agent.prompt import fill
 from kimicode.app.run import Run
-from kimicode.checks.plan import gate_tests
-from kimicode.checks.render import render_run
-from kimicode.checks.results import load_run, save_run
-from kimicode.checks.run import run_check
-from kimicode.checks.verdict import compare
 from kimicode.core import event as ev
 from kimicode.core.checks import CheckCommand, CheckRun
 from kimicode.core.ports import Sandbox
@@ -78,6 +73,8 @@ class Checking:
             await asyncio.gather(self._base, return_exceptions=True)
 
     async def _check_base(self) -> tuple[CheckRun, ...]:
+        from kimicode.checks.results import load_run, save_run
+
         known = runs_of(self._run, "base")
         missing = [c for c in self.commands if c.command not in known]
         tree = self._run.need_base().tree
@@ -103,12 +100,16 @@ class Checking:
     async def _one(
         self, sandbox: Sandbox, command: CheckCommand, tree: str, tests: Sequence[str] = ()
     ) -> CheckRun:
+        from kimicode.checks.run import run_check
+
         return await run_check(sandbox, command, tree, timeout=self._run.config.checks.timeout_s, tests=tests)
 
     async def check(self, tests: Sequence[str]) -> tuple[CheckRun, str]:
         """See core.ports.Checks. Raises ToolError when the project has no check."""
         if not self.commands:
             raise ToolError("No check command is known for this project. Run its tests with `shell`.")
+        from kimicode.checks.render import render_run
+
         runs = [await self._one(self._sandbox(), c, "", tests) for c in self.commands]
         for run in runs:
             self._run.session.emit(ev.ChecksRan(role="tool", run=run))
@@ -126,6 +127,10 @@ class Checking:
         """What failed on the base and the touched test files first; everything only when these break nothing."""
         if not self.commands:
             return True, ""
+        from kimicode.checks.plan import gate_tests
+        from kimicode.checks.render import render_run
+        from kimicode.checks.verdict import compare
+
         base = {r.command: r for r in await self.base()}
         touched = await self._touched()
         for command in self.commands:
@@ -152,5 +157,7 @@ def runs_of(run: Run, role: ev.CheckRole) -> dict[str, CheckRun]:
 
 def describe_base(runs: Sequence[CheckRun]) -> str:
     """The base's result for the first message, the first failure whole."""
+    from kimicode.checks.render import render_run
+
     text = "\n".join(render_run(r, None, limit=FIRST_MESSAGE_LIMIT) for r in runs)
     return f"The check on the code as it is now, before any change:\n{text}"

@@ -13,10 +13,8 @@ from kimicode.agent.parts import Parts
 from kimicode.agent.policy import make_policy
 from kimicode.app.adapters import ADAPTERS, Adapters
 from kimicode.app.checking import Checking
-from kimicode.app.conclusion import conclude
 from kimicode.app.endpoint import Connection
 from kimicode.app.preparation import Contents, capture_base, choose_launcher, find_commands, first_words
-from kimicode.app.publication import publish
 from kimicode.app.request import FixRequest
 from kimicode.app.result import known_outcome, make_outcome
 from kimicode.app.run import Run
@@ -32,7 +30,6 @@ from kimicode.session.store import Store, new_id
 from kimicode.text.redact import Redactor
 from kimicode.tools.default import default_tools
 from kimicode.workspace.checkout import Checkout
-from kimicode.workspace.commit import need_free_branch
 from kimicode.workspace.repository import open_repository
 
 
@@ -52,6 +49,8 @@ async def fix(
     endpoint = adapters.connect(config, environ)
     repository = await open_repository(request.repo)
     if request.branch:
+        from kimicode.workspace.commit import need_free_branch
+
         await need_free_branch(repository, request.branch)
     now = time.time()
     store = Store(state_dir(environ) / "sessions")
@@ -102,6 +101,10 @@ async def carry_out(run: Run, endpoint: Connection) -> Outcome:
         await capture_base(run)
         if run.session.state.finished is None:
             await choose_launcher(run)
+            if run.session.state.environment is not None:
+                from kimicode.app.environment import restore_environment
+
+                restore_environment(run, run.session.state.environment)
         if run.session.state.stopped is None:
             stop = await work(run, endpoint)
             if stop.reason == "error":
@@ -113,6 +116,10 @@ async def carry_out(run: Run, endpoint: Connection) -> Outcome:
                     error_code=stop.exit_code,
                     hint=describe_way_on(run),
                 )
+        # Imported when the model is done: nothing of it is needed before the first request.
+        from kimicode.app.conclusion import conclude
+        from kimicode.app.publication import publish
+
         await conclude(run)
         return await publish(run)
     finally:
@@ -128,6 +135,9 @@ async def work(run: Run, endpoint: Connection) -> Stop:
         run.checks = session.state.run.checks
     else:
         contents = await Contents.of(checkout, run.need_store().git(), base.tree)
+        if run.environment is None and run.config.setup.command != "none":
+            await set_up(run, contents)
+            await run.furnish(checkout)
         run.checks = find_commands(run, contents)
     sandbox, model = await run.start_sandbox(checkout), endpoint.model(session)
     checking = Checking(run, lambda: parts.sandbox, checkout)
@@ -145,6 +155,13 @@ async def work(run: Run, endpoint: Connection) -> Stop:
         await checking.close()
         await model.close()
         await run.end_sandbox(parts.sandbox)
+
+
+async def set_up(run: Run, contents: Contents) -> None:
+    """The environment of the repository, where it has one and the setup may run."""
+    from kimicode.app.environment import prepare_environment
+
+    await prepare_environment(run, contents)
 
 
 async def begin(run: Run, endpoint: Connection, contents: Contents, checking: Checking) -> None:

@@ -10,7 +10,6 @@ from dataclasses import asdict
 from kimicode.agent.prompt import first_message
 from kimicode.app.adapters import Wanted
 from kimicode.app.run import Run
-from kimicode.checks.find import find_checks
 from kimicode.core import event as ev
 from kimicode.core.checks import CheckCommand
 from kimicode.resources import prompt
@@ -76,11 +75,16 @@ class Contents:
     def __init__(self, checkout: Checkout, entries: Sequence[Entry]) -> None:
         self.files = tuple(e.path for e in entries if e.mode != "160000")
         self._modes = {e.path: e.mode for e in entries}
+        self._oids = {e.path: e.oid for e in entries}
         self._work = checkout.slot.work
 
     @classmethod
     async def of(cls, checkout: Checkout, git: Git, tree: str) -> Contents:
         return cls(checkout, await list_tree(git, tree))
+
+    def oid(self, path: str) -> str:
+        """Blob of a file of the tree."""
+        return self._oids[path]
 
     def read(self, path: str) -> bytes | None:
         """At most READ_LIMIT bytes of a regular file of the tree; None for anything else."""
@@ -103,7 +107,10 @@ def find_commands(run: Run, contents: Contents) -> tuple[CheckCommand, ...]:
         return tuple(
             CheckCommand(command=c, source="detected", reason=proposed.source) for c in proposed.checks
         )
-    return find_checks(contents.files, contents.read, interpreter="python3")[:1]
+    from kimicode.checks.find import find_checks
+
+    interpreter = run.environment.interpreter if run.environment else ""
+    return find_checks(contents.files, contents.read, interpreter=interpreter or "python3")[:1]
 
 
 def first_words(run: Run, contents: Contents, base_checks: str) -> str:

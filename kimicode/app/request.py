@@ -26,5 +26,7 @@ class FixRequest(Frozen):
     allow_test_change: tuple[str, ...] = ()
     yes: bool = False
     """Every question is answered with yes: the user's consent is given beforehand."""
+    interactive: bool = False
+    """A person is there to answer questions."""
     bundled: bool = False
     """The repository is kimicode's own demonstration."""

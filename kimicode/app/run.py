@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kimicode.app.adapters import Adapters
 from kimicode.app.request import FixRequest
@@ -15,8 +16,12 @@ from kimicode.core.ports import Approver, Launcher, Sandbox
 from kimicode.session.session import Session
 from kimicode.workspace.base import Base
 from kimicode.workspace.checkout import Checkout
+from kimicode.workspace.folder import change_owner
 from kimicode.workspace.repository import Repository
 from kimicode.workspace.store import Store, read_json
+
+if TYPE_CHECKING:
+    from kimicode.environment.build import Environment
 
 
 @dataclass(slots=True)
@@ -32,8 +37,10 @@ class Run:
     adapters: Adapters
     store: Store | None = None
     base: Base | None = None
+    environment: Environment | None = None
+    """What the setup step made, None where there was none."""
     environment_key: str = ""
-    """What the checks' results depend on besides tree and command: sandbox, image, what setup installed."""
+    """What the checks' results depend on besides tree and command; "" when that cannot be named."""
     launcher: Launcher | None = None
     sandbox_line: str = ""
     checks: tuple[CheckCommand, ...] = ()
@@ -55,17 +62,39 @@ class Run:
         assert self.store is not None, "the store is made when the base is captured"
         return self.store
 
+    def need_launcher(self) -> Launcher:
+        assert self.launcher is not None, "the sandbox is chosen before anything runs in it"
+        return self.launcher
+
     async def open_checkout(self, name: str, tree: str) -> Checkout:
         """The checkout of that name as a former process left it, or a new one filled with `tree`."""
         store, owner = self.need_store(), self.launcher.owner if self.launcher else None
         facts = read_json(store.slots / name / "slot.json")
         if facts is not None and facts.get("tree") == tree:
             return await Checkout.open(store, name, self.need_base())
-        return await Checkout.create(store, name, self.need_base(), tree=tree, owner=owner)
+        checkout = await Checkout.create(store, name, self.need_base(), tree=tree, owner=owner)
+        await self.furnish(checkout)
+        return checkout
+
+    async def furnish(self, checkout: Checkout) -> None:
+        """Place what setup made into a checkout that nothing uses yet; snapshots leave it out."""
+        layer = self.environment.layer if self.environment else None
+        if layer is None:
+            return
+        from kimicode.environment.cache import LayerStore
+
+        await checkout.exclude(layer.paths)
+        await LayerStore(self.cache / "environments").place(layer, checkout.slot.work)
+        if checkout.owner is not None:
+            await asyncio.to_thread(change_owner, checkout.slot.work, *checkout.owner)
+
+    async def remove_checkout(self, name: str) -> None:
+        store = self.need_store()
+        if (store.slots / name / "slot.json").exists():
+            await (await Checkout.open(store, name, self.need_base())).remove()
 
     async def start_sandbox(self, checkout: Checkout) -> Sandbox:
-        assert self.launcher is not None
-        sandbox = await self.launcher.start(checkout.slot)
+        sandbox = await self.need_launcher().start(checkout.slot)
         self.open_slots.append((checkout, sandbox))
         return sandbox
 

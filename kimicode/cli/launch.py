@@ -132,6 +132,7 @@ def _folder(text: str) -> Path:
 
 def _request(given: Mapping[str, Any], task: Task, repo: Path) -> FixRequest:
     from kimicode.app.request import FixRequest
+    from kimicode.ui.approve import open_keyboard
 
     for name in ("base", "branch"):
         value = given[name]
@@ -141,6 +142,8 @@ def _request(given: Mapping[str, Any], task: Task, repo: Path) -> FixRequest:
         raise UsageError(
             "--branch and --apply exclude each other: --apply makes no branch", hint="leave one of them out"
         )
+    with open_keyboard() as keyboard:
+        interactive = keyboard is not None
     return FixRequest(
         task=task.text,
         context=task.context,
@@ -152,6 +155,7 @@ def _request(given: Mapping[str, Any], task: Task, repo: Path) -> FixRequest:
         branch=given["branch"],
         allow_test_change=tuple(given["allow_test_change"] or ()),
         yes=given["yes"],
+        interactive=interactive,
     )
 
 

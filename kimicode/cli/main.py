@@ -95,6 +95,9 @@ def root(
 
 def run(arguments: list[str]) -> int:
     """Run one command line; returns the exit code (the table is in docs/exit-codes.md)."""
+    if sys.platform == "win32":
+        sys.stderr.write("kimicode: Windows itself is not supported; it runs in WSL 2 (wsl --install)\n")
+        return 3
     from kimicode.errors import KimicodeError
 
     _fill_closed_streams()

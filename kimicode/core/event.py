@@ -66,6 +66,12 @@ class BaseCaptured(EventBase):
     """Lines for the user: files left out, submodules that are not there."""
 
 
+class EnvironmentReady(EventBase):
+    kind: Literal["environment_ready"] = "environment_ready"
+    environment: dict[str, Any]
+    """app.environment: key, image, layer, interpreter; what every checkout and container of the session gets."""
+
+
 class RunStarted(EventBase):
     kind: Literal["run_started"] = "run_started"
     system: str
@@ -265,6 +271,7 @@ class Phase(EventBase):
 DurableEvent = (
     SessionStarted
     | BaseCaptured
+    | EnvironmentReady
     | RunStarted
     | UserSpoke
     | ModelRequested

@@ -37,6 +37,7 @@ class State:
     repo: str = ""
     request: Mapping[str, Any] = field(default_factory=dict)
     base: Mapping[str, Any] | None = None
+    environment: Mapping[str, Any] | None = None
     run: ev.RunStarted | None = None
     limits: Limits = Limits()
     messages: tuple[Message, ...] = ()
@@ -114,6 +115,10 @@ def _session_started(state: State, e: ev.SessionStarted) -> State:
 
 def _base_captured(state: State, e: ev.BaseCaptured) -> State:
     return replace(state, base=e.base, tree=str(e.base.get("tree", "")), clean=True)
+
+
+def _environment_ready(state: State, e: ev.EnvironmentReady) -> State:
+    return replace(state, environment=e.environment)
 
 
 def _run_started(state: State, e: ev.RunStarted) -> State:
@@ -236,6 +241,7 @@ def _resumed(state: State, e: ev.Resumed) -> State:
 _handlers: dict[type, Callable[[State, Any], State]] = {
     ev.SessionStarted: _session_started,
     ev.BaseCaptured: _base_captured,
+    ev.EnvironmentReady: _environment_ready,
     ev.RunStarted: _run_started,
     ev.UserSpoke: _user_spoke,
     ev.ModelRequested: _model_requested,

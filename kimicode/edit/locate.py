@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from kimicode.edit.document import Document, plain_lines
 from kimicode.edit.errors import EditError
-from kimicode.edit.indent import Indentation, learn
+from kimicode.edit.indent import Indentation, indent_of, learn
 from kimicode.edit.ops import Op, Placement, Tier, compare, place
 from kimicode.edit.unicode import fold
 from kimicode.text.numbered import MARKER
@@ -165,7 +165,7 @@ def locate_span(where: Located, first: str, last: str, new: str, path: str) -> P
             )
         if (
             len(lines) == 1
-            and lines[0].strip().isdigit()
+            and lines[0].strip().isdecimal()
             and lines[0].strip() not in map(str.strip, where.texts)
         ):
             raise EditError(_number(where, name, int(lines[0]), path), kind="malformed", path=path)
@@ -173,11 +173,15 @@ def locate_span(where: Located, first: str, last: str, new: str, path: str) -> P
     begin, loose = _find_end(where, tails, start, len(heads), path)
     end = begin + len(tails)
     block, lines = where.texts[start:end], drop_markers(where, plain_lines(new))
-    if "indentation" in (tier, loose):
+    if "indentation" in (tier, loose) and _first_indent(lines) != _first_indent(block):
         indentation = learn([*heads, *tails], [*block[: len(heads)], *block[-len(tails) :]], path)
         lines = [indentation.apply(line) for line in lines]
     order: list[Tier] = ["exact", *(name for name, _ in TIERS)]
     return place(start, compare(block, lines), max(tier, loose, key=order.index))
+
+
+def _first_indent(lines: Sequence[str]) -> str:
+    return next((indent_of(line) for line in lines if line.strip()), "")
 
 
 def find_block(where: Located, lines: Sequence[str], path: str, name: str) -> tuple[int, Tier]:

@@ -81,12 +81,12 @@ def _python(known: frozenset[str], read: Read, python: str) -> SetupCommand | No
     )
     extra = _extra(known, read, document) if installable else ""
     group, wanted = _group(document)
-    files = [path for path in _REQUIREMENTS if path in known][:1]
+    files = [] if wanted else [path for path in _REQUIREMENTS if path in known][:1]
     if "requirements.txt" in known and (not installable or not (extra or wanted or files)):
         files.insert(0, "requirements.txt")
     if not installable and not files and not wanted:
         return None
-    pip = f"{VENV_PYTHON} -m pip install --disable-pip-version-check --no-input"
+    pip = f"{VENV_PYTHON} -m pip install"
     steps = [f"{shlex.quote(python)} -m venv .venv"]
     reasons: list[str] = []
     if installable:
@@ -99,16 +99,20 @@ def _python(known: frozenset[str], read: Read, python: str) -> SetupCommand | No
     if wanted:
         steps.append(f"{pip} " + " ".join(shlex.quote(one) for one in wanted))
         reasons.append(f"dependency group {group}")
-    # The runner itself is often asked for nowhere; only then is it added, in whatever version is current.
-    steps.append(f"({VENV_PYTHON} -c 'import pytest' 2>/dev/null || {pip} pytest)")
+    if not any(re.match(r"pytest\b(?!-)", one) for one in wanted):
+        # The runner itself is often asked for nowhere; only then is it added, in whatever version is current.
+        steps.append(f"({VENV_PYTHON} -c 'import pytest' 2>/dev/null || {pip} pytest)")
     return SetupCommand(command=" && ".join(steps), reason=" and ".join(reasons), interpreter=VENV_PYTHON)
 
 
 def _install(pip: str, extra: str) -> str:
-    """Editable with the extra; where that fails, without it, and then not editable (flit and poetry of old)."""
-    attempts = [f"{pip} -e {shlex.quote(f'.[{extra}]')}"] if extra else []
-    attempts += [f"{pip} -e .", f"{pip} ."]
-    return "(" + " || ".join(attempts) + ")"
+    """Editable with the extra; where that fails, without it.
+
+    Never without -e: the checks would then run a copy of the base and not the agent's code.
+    """
+    if not extra:
+        return f"{pip} -e ."
+    return f"({pip} -e {shlex.quote(f'.[{extra}]')} || {pip} -e .)"
 
 
 def _extra(known: frozenset[str], read: Read, document: dict[str, Any]) -> str:

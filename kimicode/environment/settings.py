@@ -61,6 +61,21 @@ def collect_settings(environ: Mapping[str, str], read: Read) -> IndexSettings:
     return IndexSettings(variables, certificates)
 
 
+def local_folders(settings: IndexSettings) -> tuple[str, ...]:
+    """Folders of the host that the settings name (`find-links = /opt/wheels`, "file:///opt/simple"), sorted.
+
+    A container sees them only when they are mounted, read-only and for the setup command alone.
+    """
+    found: set[str] = set()
+    for name, value in settings.variables.items():
+        if name.lower() in ("pip_index_url", "pip_extra_index_url", "pip_find_links", "uv_index", "goproxy"):
+            for word in value.replace(",", " ").split():
+                path = word.removeprefix("file://")
+                if path.startswith("/") and "://" not in path:
+                    found.add(path.rstrip("/") or "/")
+    return tuple(sorted(found - {"/"}))
+
+
 def _pip_files(environ: Mapping[str, str], read: Read) -> dict[str, str]:
     home = environ.get("HOME", "")
     paths = ["/etc/pip.conf"]

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from kimicode.core.ports import Sandbox, Slot
 from kimicode.errors import SandboxError, SandboxLost, SandboxUnavailable
-from kimicode.sandbox.assets import RUNNER_FILES, Limits, asset, load_limits, runner_argv
+from kimicode.resources import sandbox_file
 from kimicode.sandbox.client import connect
 from kimicode.sandbox.host import UNPRIVILEGED
 from kimicode.sandbox.pipes import spawn
 from kimicode.sandbox.proof import own, prove
+from kimicode.sandbox.runner import RUNNER_FILES, Limits, load_limits, runner_argv
 from kimicode.sandbox.toolchain import ETC, SYSTEM, toolchain
 from kimicode.sandbox.variables import base_env
 
@@ -76,7 +77,7 @@ class BubblewrapLauncher:
             options["USER"] = self.owner[0]
         binds = [
             *((str(folder), str(folder), False) for folder in folders),
-            (str(asset(RUNNER_FILES[0]).parent), RUNNER, False),
+            (str(sandbox_file(RUNNER_FILES[0]).parent), RUNNER, False),
             (str(home), HOME, True),
             (str(slot.gitdir), str(slot.gitdir), True),
             (str(slot.objects), str(slot.objects), False),

@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from kimicode.sandbox.assets import Limits
 from kimicode.sandbox.engine import Engine, EngineError
+from kimicode.sandbox.runner import Limits
 
 HOME = "/home/kimicode"
 RUNNER = "/opt/kimicode-runner"
@@ -50,6 +50,29 @@ def container_spec(
 
     There is no parameter for more privileges, host namespaces, devices or the engine's socket, on purpose.
     """
+    return {
+        "Image": image,
+        "Entrypoint": list(argv),
+        "Cmd": [],
+        "User": f"{user[0]}:{user[1]}",
+        "WorkingDir": "/",
+        "Hostname": "kimicode",
+        "Env": [f"{name}={value}" for name, value in env.items()],
+        "Labels": dict(labels),
+        "Healthcheck": {"Test": ["NONE"]},
+        "OpenStdin": True,
+        "StdinOnce": True,
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "Tty": False,
+        "HostConfig": _host_config(mounts, limits, network, cpus, userns, selinux),
+    }
+
+
+def _host_config(
+    mounts: Sequence[Mount], limits: Limits, network: str, cpus: int, userns: str, selinux: bool
+) -> dict[str, Any]:
     quota = min(limits.cpus, cpus) if cpus else limits.cpus
     host: dict[str, Any] = {
         "NetworkMode": network,
@@ -84,24 +107,7 @@ def container_spec(
         selinux
     ):  # it would deny every bind mount that was not relabelled, and relabelling changes the host's files
         host["SecurityOpt"] = ["no-new-privileges", "label=disable"]
-    return {
-        "Image": image,
-        "Entrypoint": list(argv),
-        "Cmd": [],
-        "User": f"{user[0]}:{user[1]}",
-        "WorkingDir": "/",
-        "Hostname": "kimicode",
-        "Env": [f"{name}={value}" for name, value in env.items()],
-        "Labels": dict(labels),
-        "Healthcheck": {"Test": ["NONE"]},
-        "OpenStdin": True,
-        "StdinOnce": True,
-        "AttachStdin": True,
-        "AttachStdout": True,
-        "AttachStderr": True,
-        "Tty": False,
-        "HostConfig": host,
-    }
+    return host
 
 
 def archive(user: tuple[int, int], passwd: bytes, targets: Sequence[str]) -> bytes:

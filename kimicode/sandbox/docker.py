@@ -13,14 +13,15 @@ from typing import Any
 
 from kimicode.core.ports import Sandbox, Slot
 from kimicode.errors import DiskFull, SandboxError, SandboxLost, SandboxUnavailable
+from kimicode.resources import sandbox_file
 from kimicode.sandbox import container, reap
-from kimicode.sandbox.assets import RUNNER_FILES, Limits, asset, load_limits, runner_argv
 from kimicode.sandbox.client import RunnerSandbox, connect
 from kimicode.sandbox.container import AttachTransport, Mount
 from kimicode.sandbox.engine import Engine, EngineError, find_engine
 from kimicode.sandbox.host import UNPRIVILEGED
 from kimicode.sandbox.image import Progress, default_image, ensure_image
 from kimicode.sandbox.proof import Proofs, prove
+from kimicode.sandbox.runner import RUNNER_FILES, Limits, load_limits, runner_argv
 from kimicode.sandbox.variables import base_env
 
 DISK_FLOOR = 1 << 30
@@ -45,7 +46,8 @@ class DockerLauncher:
     """One engine and one image. `network` is the engine's name of a network; only a setup step asks for one.
 
     `run` labels the containers with the session; `progress` gets lines while an image is built or pulled; `proofs`
-    is a file that remembers where `prepare` has proven itself, which saves half a second.
+    is a file that remembers where `prepare` has proven itself, which saves half a second. `fetch` False: an image
+    that is missing is neither built nor pulled, but makes the backend unavailable.
     """
 
     name = "docker"
@@ -59,13 +61,16 @@ class DockerLauncher:
         limits: Limits | None = None,
         environ: Mapping[str, str] | None = None,
         proofs: Path | None = None,
+        fetch: bool = True,
         progress: Progress = lambda line: None,
     ) -> None:
         self.owner: tuple[int, int] | None = None
         self.image = image or default_image()
+        self.image_id = ""
+        """Digest of the image, known once `prepare` has found it."""
         self._network, self._run, self._progress = network, run, progress
         self._limits, self._environ = limits or load_limits(), os.environ if environ is None else environ
-        self._proofs = Proofs(proofs)
+        self._proofs, self._fetch = Proofs(proofs), fetch
         self._engine: Engine | None = None
         self._info: dict[str, Any] = {}
         self._user = _User((os.getuid(), os.getgid()))
@@ -78,7 +83,10 @@ class DockerLauncher:
         """Finds engine and image, and proves with a container that it sees the folder and writes as the right user."""
         self._engine, self._info = await find_engine(self._environ)
         self._sweep = asyncio.create_task(reap.sweep(self._engine))
-        found = await ensure_image(self._engine, self.image, progress=self._progress, environ=self._environ)
+        found = await ensure_image(
+            self._engine, self.image, progress=self._progress, environ=self._environ, fetch=self._fetch
+        )
+        self.image_id = str(found.get("Id") or "")
         if found.get("Os", "linux") != "linux":
             raise SandboxUnavailable(
                 f"The image {self.image} is not for Linux.", hint="Name another with --image."
@@ -139,7 +147,7 @@ class DockerLauncher:
         engine = self._engine
         if engine is None:
             raise SandboxUnavailable("The Docker launcher was not prepared.")
-        runner = str(asset(RUNNER_FILES[0]).parent)
+        runner = str(sandbox_file(RUNNER_FILES[0]).parent)
         mounts = [*mounts, Mount(runner, container.RUNNER)]
         spec = container.container_spec(
             image=self.image,
@@ -190,6 +198,13 @@ class DockerLauncher:
         if isinstance(error, EngineError):
             return SandboxLost(f"The container cannot be started: {said}")
         return error
+
+    async def image_exists(self, reference: str) -> bool:
+        """Whether the engine still has an image."""
+        if self._engine is None:
+            raise SandboxUnavailable("The Docker launcher was not prepared.")
+        answer = await self._engine.call("GET", f"/images/{reference}/json", allow=(404,))
+        return answer.status == 200
 
     async def commit(self, sandbox: Sandbox, reference: str) -> None:
         """Keep the container's own layer as an image "name:tag"; mounts, /tmp and exec variables are not in it."""

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from kimicode.core.ports import Sandbox, Slot
 from kimicode.errors import SandboxLost, SandboxUnavailable
-from kimicode.sandbox.assets import RUNNER_FILES, Limits, asset, load_limits, runner_argv
+from kimicode.resources import sandbox_file
 from kimicode.sandbox.client import connect
 from kimicode.sandbox.pipes import credentials, spawn
 from kimicode.sandbox.proof import own
+from kimicode.sandbox.runner import RUNNER_FILES, Limits, load_limits, runner_argv
 from kimicode.sandbox.variables import DEFAULT_PATH, base_env
 
 UNPRIVILEGED = (61000, 61000)
@@ -70,7 +71,7 @@ class HostLauncher:
 
     async def _open(self, root: str, tmp: str, variables: Mapping[str, str]) -> Sandbox:
         options = {"FSIZE": self._limits.file_size, "NOFILE": self._limits.open_files, "CORE": 0}
-        argv = runner_argv(sys.executable, str(asset(RUNNER_FILES[0])), root, tmp, options=options)
+        argv = runner_argv(sys.executable, str(sandbox_file(RUNNER_FILES[0])), root, tmp, options=options)
         transport = await spawn(argv, variables, cwd=root, owner=self.owner)
         return await connect(self.name, transport, root=root, tmp=tmp, network=True)
 
@@ -81,7 +82,7 @@ class HostLauncher:
 async def _refusal(owner: tuple[int, int], probe: Path) -> str:
     """Why `owner` cannot stand in for root here, or ""."""
     check = "import os,sys; sys.exit(0 if all(os.access(p, os.R_OK | os.X_OK) for p in sys.argv[1:]) else 3)"
-    runner = asset(RUNNER_FILES[0])
+    runner = sandbox_file(RUNNER_FILES[0])
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kimicode.errors import KimicodeError, SandboxUnavailable
-from kimicode.sandbox.assets import asset
+from kimicode.resources import sandbox_file
 from kimicode.sandbox.engine import Engine, EngineError, find_engine
 
 BASE = "debian:bookworm-slim"
@@ -28,7 +28,7 @@ _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "http
 
 def default_image() -> str:
     """Tag of the default image: another Dockerfile, another tag."""
-    return "kimicode-sandbox:" + hashlib.sha256(asset("Dockerfile").read_bytes()).hexdigest()[:12]
+    return "kimicode-sandbox:" + hashlib.sha256(sandbox_file("Dockerfile").read_bytes()).hexdigest()[:12]
 
 
 async def ensure_image(
@@ -37,16 +37,23 @@ async def ensure_image(
     *,
     progress: Progress = lambda line: None,
     environ: Mapping[str, str] | None = None,
+    fetch: bool = True,
 ) -> dict[str, Any]:
-    """The engine's description of `reference`; builds the default image and pulls any other that is missing.
+    """The engine's description of `reference`; with `fetch`, builds the default image or pulls any other first.
 
     Raises SandboxUnavailable with what the engine said last.
     """
     found = await _inspect(engine, reference)
+    if found is None and not fetch:
+        raise SandboxUnavailable(
+            f"The image {reference} is not here yet.", hint="Make it once: python -m kimicode.sandbox.image"
+        )
     if found is None:
         if reference == default_image():
             progress(f"Building the sandbox image {reference} (once; some minutes).")
-            await _follow(_build(engine, reference, environ or os.environ), reference, progress)
+            await _follow(
+                _build(engine, reference, os.environ if environ is None else environ), reference, progress
+            )
             await _forget_stage(engine)
         else:
             progress(f"Pulling the image {reference}.")
@@ -86,7 +93,7 @@ def _context(environ: Mapping[str, str]) -> bytes:
             break
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, data in (("Dockerfile", asset("Dockerfile").read_bytes()), ("ca.crt", bundle)):
+        for name, data in (("Dockerfile", sandbox_file("Dockerfile").read_bytes()), ("ca.crt", bundle)):
             member = tarfile.TarInfo(name)
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))

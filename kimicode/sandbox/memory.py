@@ -13,7 +13,7 @@ from types import ModuleType
 from kimicode.core.message import Effect
 from kimicode.core.ports import ExecResult, FileChange, FileContent, Sandbox, Slot
 from kimicode.errors import SandboxLost
-from kimicode.sandbox.assets import asset
+from kimicode.resources import sandbox_file
 from kimicode.sandbox.frames import MAX_DATA, file_error, raw
 
 Command = Callable[[Path, list[str], bytes], tuple[int, bytes]]
@@ -146,7 +146,7 @@ def _key(argv: Sequence[str]) -> str:
 @cache
 def _files_module() -> ModuleType:
     """sandbox/files.py, which is no part of the package because it also runs inside containers."""
-    spec = importlib.util.spec_from_file_location("kimicode_sandbox_files", asset("files.py"))
+    spec = importlib.util.spec_from_file_location("kimicode_sandbox_files", sandbox_file("files.py"))
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -110,8 +110,9 @@ def _explain(model: type[BaseModel], error: Any) -> str:
     owner, annotation = _locate(model, error["loc"])
     if error["type"] == "extra_forbidden":
         wrong = str(error["loc"][-1])
-        near = difflib.get_close_matches(wrong, list(owner.model_fields), 1, 0.5)
-        return f"there is no argument `{where}`" + (f", did you mean `{near[0]}`?" if near else "")
+        near = difflib.get_close_matches(wrong, list(owner.model_fields), 1, 0.4)
+        hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(owner.model_fields)}"
+        return f"there is no argument `{where}` ({hint})"
     expected = _expected(annotation)
     if error["type"] == "missing":
         return f"`{where}` is missing ({expected})"

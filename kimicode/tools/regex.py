@@ -108,7 +108,7 @@ def _quick(pattern: str) -> str:
 
 def _quick_token(text: str, pattern: str, end: int) -> str | None:
     if text[0] == "\\":
-        return _quick_escape(text[1:])
+        return _end(pattern, end) if text in (r"\Z", r"\z") else _quick_escape(text[1:])
     if text[0] == "[" and len(text) > 1:
         return _quick_class(text)
     if text.startswith("(?"):
@@ -116,7 +116,9 @@ def _quick_token(text: str, pattern: str, end: int) -> str | None:
     if text == ".":
         return _open(".")
     if text == "$":
-        return r"\r?$"
+        return _end(pattern, end)
+    if text == "^" and pattern[: end - 1] and not pattern[: end - 1].endswith(("|", "(", "(?:")):
+        return None
     if text[0] == "{":
         return text if len(text) > 1 and text[1] != "," else (_quote(text) if len(text) == 1 else None)
     if text == "+" and pattern[end - 2 : end - 1] in ("+", "*", "?", "}"):
@@ -124,17 +126,18 @@ def _quick_token(text: str, pattern: str, end: int) -> str | None:
     return text if text in "^|()*+?" else _quote(text)
 
 
+def _end(pattern: str, end: int) -> str | None:
+    """The end of a line, before a carriage return too; only where nothing can follow it."""
+    return r"\r?$" if pattern[end : end + 1] in ("", "|", ")") else None
+
+
 def _quick_escape(name: str) -> str | None:
     if name in "wWdDsS":
         return _open(f"\\{name}" if name != "s" else r"[\s\x1c-\x1f]")
     if name in "bB":
-        return ""
+        return "(?:)"
     if name in "tfvr":
         return f"\\{name}"
-    if name == "A":
-        return "^"
-    if name in "Zz":
-        return r"\r?$"
     return None if name.isalnum() else _quote(name)
 
 

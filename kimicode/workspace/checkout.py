@@ -173,6 +173,7 @@ class Checkout:
     async def _restore(self, tree: str) -> None:
         work = self.slot.work
         for attempt in range(2):
+            await asyncio.to_thread(folder.remove_unseen, work)
             await snapshot.release_lfs(self._git, self._lfs)
             await self._git.probe("read-tree", "--reset", "-u", tree)
             await self._remove_leftovers()
@@ -195,7 +196,7 @@ class Checkout:
         for name in names:
             await asyncio.to_thread(folder.remove, work / name.rstrip("/"))
             folder.remove_empty(work, name.rstrip("/").rpartition("/")[0])
-        await asyncio.to_thread(folder.remove_special, work)
+        await asyncio.to_thread(folder.remove_unseen, work)
         folders = await self._git.run("ls-files", "-z", "--others", "--exclude-standard", "--directory")
         for raw in folders.split(b"\0")[:-1]:
             name = os.fsdecode(raw)

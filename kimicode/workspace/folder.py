@@ -13,8 +13,10 @@ from typing import Final
 
 from kimicode.errors import KimicodeError
 
-MAX_DEPTH: Final = 400
-"""Folders deeper than this are not looked into; git's own limit is the length of a path."""
+MAX_PATH: Final = 3_000
+"""Folders with longer paths (bytes, relative) are not looked into. Git's own limit is 4,096 with the top's path."""
+
+READ_BY_GIT: Final = (".gitignore", ".gitattributes", ".gitmodules")
 
 
 @dataclass(slots=True)
@@ -25,6 +27,8 @@ class Survey:
     """Folders, other than the top, that contain something named `.git`."""
     special: list[str] = field(default_factory=list)
     """FIFOs, sockets and devices."""
+    too_deep: list[str] = field(default_factory=list)
+    """Folders beyond MAX_PATH."""
     opened: list[str] = field(default_factory=list)
     """Files and folders whose owner had no read permission and now has."""
 
@@ -110,10 +114,37 @@ def remove_empty_below(top: Path) -> None:
             continue
 
 
-def remove_special(top: Path) -> None:
-    """Remove FIFOs, sockets and devices, which git neither sees nor replaces."""
-    for path in survey(top).special:
+def remove_unseen(top: Path) -> None:
+    """Remove what git neither sees nor replaces: FIFOs, sockets, devices, and folders with endless paths."""
+    found = survey(top)
+    for path in found.special:
         (top / path).unlink(missing_ok=True)
+    for path in found.too_deep:
+        remove(top / path)
+
+
+def remove_blocking(top: Path) -> None:
+    """Remove FIFOs in the place of files that git opens and reads; a git that waits at one goes on."""
+    for path in survey(top).special:
+        if path.rsplit("/", 1)[-1] not in READ_BY_GIT:
+            continue
+        parent, _, name = path.rpartition("/")
+        try:
+            fd = open_folder(top, parent)
+        except OSError:
+            continue
+        try:
+            # Opened for a moment and closed, so that whoever reads sees the end of the file.
+            writer = os.open(name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+        except OSError:
+            writer = -1
+        try:
+            os.unlink(name, dir_fd=fd)
+        except OSError:
+            pass
+        if writer >= 0:
+            os.close(writer)
+        os.close(fd)
 
 
 def grant(top: Path, path: str, mode: int) -> bool:
@@ -143,6 +174,8 @@ def grant(top: Path, path: str, mode: int) -> bool:
 def _walk(top: Path, found: Survey, *, enter_git: bool = False) -> Iterator[tuple[str, str, int]]:
     """(folder, name, st_mode) of everything beneath `top`, folders before what is in them."""
     for folder, files, fd in _levels(top, enter_git=enter_git):
+        if len(os.fsencode(folder)) > MAX_PATH:
+            found.too_deep.append(folder)
         for entry in files:
             try:
                 mode = os.stat(entry, dir_fd=fd, follow_symlinks=False).st_mode
@@ -157,9 +190,9 @@ def _walk(top: Path, found: Survey, *, enter_git: bool = False) -> Iterator[tupl
 
 def _levels(top: Path, *, enter_git: bool) -> Iterator[tuple[str, list[str], int]]:
     """(folder, names, directory handle) for `top` and every folder beneath it, parents first."""
-    pending: list[tuple[str, int]] = [("", 0)]
+    pending = [""]
     while pending:
-        folder, depth = pending.pop()
+        folder = pending.pop()
         try:
             fd = open_folder(top, folder)
         except OSError:
@@ -167,14 +200,14 @@ def _levels(top: Path, *, enter_git: bool) -> Iterator[tuple[str, list[str], int
         try:
             names = os.listdir(fd)  # noqa: PTH208
             yield folder, names, fd
-            if depth < MAX_DEPTH:
+            if len(os.fsencode(folder)) <= MAX_PATH:
                 for name in names:
                     try:
                         kind = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode
                     except OSError:
                         continue
                     if stat.S_ISDIR(kind) and (enter_git or name != ".git"):
-                        pending.append((f"{folder}/{name}" if folder else name, depth + 1))
+                        pending.append(f"{folder}/{name}" if folder else name)
         except OSError:
             continue
         finally:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from kimicode.workspace.base import LfsFile
-from kimicode.workspace.folder import Survey, survey
+from kimicode.workspace.folder import Survey, remove_blocking, survey
 from kimicode.workspace.git import Git, GitError, Output
 from kimicode.workspace.lfs import Pointer, describe_file
 from kimicode.workspace.objects import REGULAR, decode, lines
@@ -27,6 +27,9 @@ _GITLINK_BYTES: Final = b"\x00\x00\xe0\x00"
 
 _ATTEMPTS: Final = 3
 """A background process may remove a file while git adds it."""
+
+PATIENCE_S: Final = 0.5
+"""After so many seconds of `git add` the tree is searched for what may block it."""
 
 
 @dataclass(slots=True)
@@ -44,7 +47,7 @@ class Known:
 
 async def take(git: Git, known: Known) -> str:
     """Tree oid of the working tree of `git`, by its index. Raises GitError, DiskFull."""
-    added = await git.probe("add", "-A")
+    added = await _add(git, "-A")
     if added.returncode == 0 and not added.stderr:
         signature = _signature(git)
         if signature is not None and signature == known.signature:
@@ -61,6 +64,22 @@ async def take(git: Git, known: Known) -> str:
                 raise
             await asyncio.sleep(0.05)
     raise AssertionError("unreachable")
+
+
+async def _add(git: Git, *options: str) -> Output:
+    """`git add`, which may hang: it opens .gitignore even when an agent has made that a FIFO."""
+    assert git.worktree is not None
+    task = asyncio.create_task(git.probe("add", *options))
+    patience = PATIENCE_S
+    try:
+        while not (await asyncio.wait([task], timeout=patience))[0]:
+            await asyncio.to_thread(remove_blocking, git.worktree)
+            patience *= 2
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
 
 
 def unfaithful(work: Path, tree: str) -> GitError:
@@ -118,10 +137,10 @@ async def _add_carefully(git: Git) -> dict[str, str]:
     special = set(found.special)
     if special:
         await git.run("update-index", "--force-remove", "-z", "--stdin", stdin=lines(special))
-    added = await git.probe("add", "-A", "--ignore-errors")
+    added = await _add(git, "-A", "--ignore-errors")
     if "to encode" in added.stderr or "encoding" in added.stderr:
         # The agent's .gitattributes ask for an encoding that does not fit the file: take the bytes as they are.
-        added = await (await asyncio.to_thread(_without_encodings, git)).probe("add", "-A", "--ignore-errors")
+        added = await _add(await asyncio.to_thread(_without_encodings, git), "-A", "--ignore-errors")
     return await _account(git, work, found, added)
 
 
@@ -143,6 +162,7 @@ async def _account(git: Git, work: Path, found: Survey, added: Output) -> dict[s
             f"The checkout cannot be read: {said.strip()[-1000:]}", returncode=added.returncode, stderr=said
         )
     left_out = dict.fromkeys(found.special, "not a regular file")
+    left_out |= dict.fromkeys(found.too_deep, "a path too long for git")
     rest = (await git.run("ls-files", "-z", "--others", "--modified", "--exclude-standard")).split(b"\0")[:-1]
     for path in dict.fromkeys(map(decode, rest)):
         reason = _reason(work, path)

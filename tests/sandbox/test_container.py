@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import tarfile
 
-from kimicode.sandbox.assets import load_limits
 from kimicode.sandbox.container import HOME, Mount, archive, container_spec, passwd_of, with_user
 from kimicode.sandbox.reap import Owner, labels, orphaned
+from kimicode.sandbox.runner import load_limits
 
 MIB = 1 << 20
 

@@ -19,11 +19,11 @@ import pytest
 from kimicode.core.ports import FileChange, Sandbox
 from kimicode.errors import SandboxLost, SandboxUnavailable
 from kimicode.sandbox import reap
-from kimicode.sandbox.assets import Limits
 from kimicode.sandbox.container import label_filter, remove
 from kimicode.sandbox.docker import DockerLauncher
 from kimicode.sandbox.engine import Engine, find_engine
 from kimicode.sandbox.image import default_image
+from kimicode.sandbox.runner import Limits
 from tests.sandbox.conftest import Box, make_slot, prepared
 
 pytestmark = pytest.mark.docker

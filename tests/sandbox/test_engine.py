@@ -150,6 +150,8 @@ def test_images_are_built_or_pulled_with_progress(tmp_path: Path) -> None:
             with pytest.raises(SandboxUnavailable, match=words) as caught:
                 await ensure_image(Engine(socket), image, progress=lines.append, environ=environ)
             assert len(lines) == 2 and "--image" in caught.value.hint
+        with pytest.raises(SandboxUnavailable, match="not here yet"):
+            await ensure_image(Engine(socket), default_image(), fetch=False)
 
     serve(tmp_path, answer, work)
     build = next(line for line in seen if line.startswith("POST /build"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,11 +15,12 @@ import pytest
 
 from kimicode.core.ports import FileChange, Sandbox, Slot
 from kimicode.errors import FileError, SandboxLost, SandboxUnavailable
-from kimicode.sandbox.assets import RUNNER_FILES, asset, load_limits, runner_argv
+from kimicode.resources import sandbox_file
 from kimicode.sandbox.choose import choose
 from kimicode.sandbox.host import HostLauncher
 from kimicode.sandbox.image import default_image
 from kimicode.sandbox.memory import MemoryLauncher
+from kimicode.sandbox.runner import RUNNER_FILES, load_limits, runner_argv
 from tests.sandbox.conftest import make_slot
 
 
@@ -86,7 +88,7 @@ def test_memory_runs_functions_on_the_real_files_of_the_slot(tmp_path: Path) -> 
 def test_the_runner_needs_only_built_in_modules_and_an_old_python() -> None:
     allowed = {"os", "sys", "struct", "select", "signal", "time", "errno", "command", "files"}
     for name in RUNNER_FILES:
-        tree = ast.parse(asset(name).read_text(), feature_version=(3, 5))
+        tree = ast.parse(sandbox_file(name).read_text(), feature_version=(3, 5))
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 assert {alias.name for alias in node.names} <= allowed
@@ -97,7 +99,7 @@ def test_the_runner_needs_only_built_in_modules_and_an_old_python() -> None:
 
 def test_the_runner_ends_with_everything_when_its_stdin_closes(tmp_path: Path) -> None:
     argv = runner_argv(
-        sys.executable, str(asset("runner.py")), str(tmp_path), str(tmp_path), options={"CORE": 0}
+        sys.executable, str(sandbox_file("runner.py")), str(tmp_path), str(tmp_path), options={"CORE": 0}
     )
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin and process.stdout
@@ -118,5 +120,17 @@ def test_settings_of_sandboxes() -> None:
     assert limits.processes >= 256 and limits.memory >= 1 << 30 and limits.tmp_size <= limits.memory
     name, _, tag = default_image().partition(":")
     assert name == "kimicode-sandbox" and len(tag) == 12
-    text = "\n".join(path.read_text() for path in asset("Dockerfile").parent.iterdir() if path.is_file())
+    text = "\n".join(
+        path.read_text() for path in sandbox_file("Dockerfile").parent.iterdir() if path.is_file()
+    )
     assert "BEGIN CERTIFICATE" not in text and "index-url" not in text
+
+
+def test_the_documented_table_names_exactly_the_rows_of_the_suite() -> None:
+    here = Path(__file__).parent
+    named = set(re.findall(r"`(test_\w+)`", (here.parents[1] / "docs/sandbox.md").read_text()))
+    suite = set(re.findall(r"^def (test_\w+)\(box: Box", (here / "test_conformance.py").read_text(), re.M))
+    every = set(
+        re.findall(r"^def (test_\w+)\(", "".join(path.read_text() for path in here.glob("test_*.py")), re.M)
+    )
+    assert suite <= named <= every

@@ -72,8 +72,8 @@ CASES = [
     (
         "shell",
         '{"cmd": "ls"}',
-        "shell: `command` is missing (a string); there is no argument `cmd`, did you mean `command`?. Nothing was done. "
-        "Arguments: command, timeout_s (optional).",
+        "shell: `command` is missing (a string); there is no argument `cmd` (did you mean `command`?). "
+        "Nothing was done. Arguments: command, timeout_s (optional).",
     ),
     (
         "shell",
@@ -84,7 +84,8 @@ CASES = [
     (
         "edit_file",
         '{"edits": [{"path": "a", "old_string": "x", "new": null}]}',
-        "edit_file: there is no argument `edits[0].old_string`. Nothing was done. Arguments: edits.",
+        "edit_file: there is no argument `edits[0].old_string` (did you mean `old`?). "
+        "Nothing was done. Arguments: edits.",
     ),
     (
         "read_file",

@@ -1,16 +1,12 @@
-"""Where the runner, the Dockerfile and the limits lie: in a wheel's data or in the checkout."""
+"""How the runner is started, and the limits that it is started with."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from kimicode.errors import SandboxUnavailable
-
-_PACKAGE = Path(__file__).resolve().parent.parent
-_PLACES = (_PACKAGE / "_data" / "sandbox", _PACKAGE.parent / "sandbox")
+from kimicode.resources import sandbox_file
 
 RUNNER_FILES = ("runner.py", "command.py", "files.py")
 
@@ -62,17 +58,6 @@ class Limits:
     tmp_size: int
 
 
-def asset(name: str) -> Path:
-    """Absolute path of a file of sandbox/."""
-    for place in _PLACES:
-        if (place / name).is_file():
-            return place / name
-    raise SandboxUnavailable(
-        f"kimicode's own file sandbox/{name} is missing.",
-        hint="Install kimicode again: pip install --force-reinstall.",
-    )
-
-
 def runner_argv(
     python: str, runner: str, root: str, tmp: str, *, options: Mapping[str, int] | None = None
 ) -> list[str]:
@@ -83,7 +68,7 @@ def runner_argv(
 
 def load_limits() -> Limits:
     """The limits that every backend keeps as far as it can."""
-    with asset("limits.toml").open("rb") as file:
+    with sandbox_file("limits.toml").open("rb") as file:
         data = tomllib.load(file)
     mib = 1 << 20
     return Limits(
