@@ -3,7 +3,7 @@
 Needs Python 3.5 or newer and only built-in modules.
 """
 
-# ruff: noqa: B904, PTH109, PTH112, PTH208, UP032 (Python 3.5, and few modules)
+# ruff: noqa: PTH109, PTH112, PTH208, UP032 (Python 3.5, and few modules)
 import errno
 import os
 import signal

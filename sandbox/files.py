@@ -4,7 +4,7 @@ Needs Python 3.5 or newer and only built-in modules. Every component of a path i
 folder before it and never through a symbolic link, so that a tree which changes meanwhile cannot lead outside.
 """
 
-# ruff: noqa: B904, PTH109, PTH112, PTH208, UP032 (Python 3.5, and few modules)
+# ruff: noqa: B904 (chained errors only fill the log here)
 import errno
 import os
 

@@ -23,6 +23,22 @@ def has_inline_tests(code: str) -> bool:
     return _LOOSE.search(code) is not None or _ATTRIBUTE.search(code) is not None
 
 
+def restore(code: bytes, donor: bytes) -> tuple[bytes, bool]:
+    """Content of a file of a composed tree (plan.Composition.merge), and whether its tests are surely the donor's.
+
+    `code` comes from the tree whose code counts, `donor` from the one whose tests count. When it is not sure
+    the content is `code` as it is, and the path belongs to `unrestored` of the verdict.
+    """
+    try:
+        ours, theirs = code.decode("utf-8"), donor.decode("utf-8")
+    except UnicodeDecodeError:
+        return code, False
+    if not has_inline_tests(ours) and not has_inline_tests(theirs):
+        return code, True
+    swapped = swap_tests(ours, theirs)
+    return (code, False) if swapped is None else (swapped.encode("utf-8"), True)
+
+
 def swap_tests(code: str, donor: str) -> str | None:
     """`code` with its `#[cfg(test)] mod name { … }` blocks replaced by those of `donor`.
 

@@ -29,7 +29,7 @@ class Composition(Frozen):
     drop: tuple[str, ...] = ()
     """Test files of `over` that `source` does not have."""
     merge: tuple[str, ...] = ()
-    """Rust files in both that differ and may hold inline tests: see checks/inline.py."""
+    """Rust files in both that differ and may hold inline tests: their content comes from inline.restore."""
 
     @property
     def empty(self) -> bool:
@@ -105,22 +105,22 @@ def needs_fourth_run(
 def reruns(verdict: Verdict) -> dict[Literal["base", "result_base_tests", "result"], tuple[str, ...]]:
     """Tests to run once more per tree, so that flaky ones neither prove nor spoil anything.
 
-    On the base those that seem fixed; on the results those that seem broken or evaded; at most RERUN_LIMIT each.
-    Compare with `flaky_tests`. Tests that vanished cannot be named to a runner: they are not run again.
+    On the base those that seem fixed or evaded; on the results those that seem broken, evaded or fixed, or were
+    added and fail; at most RERUN_LIMIT each. Compare with `flaky_tests`. Tests that vanished cannot be named to
+    a runner: they are not run again.
     """
-    again: dict[Literal["base", "result_base_tests", "result"], tuple[str, ...]] = {}
-    if verdict.fixed:
-        again["base"] = verdict.fixed[:RERUN_LIMIT]
-        again["result"] = verdict.fixed[:RERUN_LIMIT]
-    if verdict.broken:
-        again["result_base_tests"] = verdict.broken[:RERUN_LIMIT]
-        again["result"] = (verdict.broken + verdict.fixed)[:RERUN_LIMIT]
-    return again
+    again: dict[Literal["base", "result_base_tests", "result"], tuple[str, ...]] = {
+        "base": verdict.fixed + verdict.evaded,
+        "result_base_tests": verdict.broken + verdict.evaded,
+        "result": verdict.broken + verdict.added_failing + verdict.fixed,
+    }
+    return {role: tests[:RERUN_LIMIT] for role, tests in again.items() if tests}
 
 
 def flaky_tests(first: CheckRun, again: CheckRun) -> frozenset[str]:
     """Ids whose outcome differs between two runs of one tree; tests that only one run names do not count."""
-    one, two = Outcomes(first), Outcomes(again)
+    exit_only = first.parser == "exit"
+    one, two = Outcomes(first, exit_only=exit_only), Outcomes(again, exit_only=exit_only)
     return frozenset(id for id in two.tests if id in one.tests and one.status(id) != two.status(id))
 
 

@@ -56,7 +56,7 @@ class Located:
 
     def before(self, start: int) -> str:
         """The last line before index `start` that is not blank."""
-        return next((text for text in reversed(self.texts[:start]) if text.strip()), "")
+        return next((self.texts[i] for i in range(start - 1, -1, -1) if self.texts[i].strip()), "")
 
     def line_at(self, offset: int) -> int:
         return bisect.bisect_right(self.starts, offset, hi=max(1, len(self.texts))) - 1

@@ -50,7 +50,10 @@ def toolchain(environ: Mapping[str, str], hidden: Path) -> tuple[list[Path], lis
     bound: no home, no ~/.local, no credentials beside ~/.cargo/bin.
     """
     home = Path(environ.get("HOME") or "/nonexistent")
-    entries = [entry for entry in environ.get("PATH", os.defpath).split(":") if entry.startswith("/")]
+    entries = []
+    for entry in environ.get("PATH", os.defpath).split(":"):
+        if entry.startswith("/"):
+            entries += _without_shims(entry, environ, hidden)
     folders: list[Path] = []
     for folder in _wanted(environ, home, entries):
         if (
@@ -71,6 +74,32 @@ def toolchain(environ: Mapping[str, str], hidden: Path) -> tuple[list[Path], lis
     return folders, path
 
 
+def _without_shims(entry: str, environ: Mapping[str, str], hidden: Path) -> list[str]:
+    """pyenv's shims want to rewrite themselves after each pip install; here their versions stand in for them."""
+    root = Path(entry).parent
+    if Path(entry).name != "shims" or not (root / "versions").is_dir():
+        return [entry]
+    for named in (
+        environ.get("PYENV_VERSION", ""),
+        _text(hidden / ".python-version"),
+        _text(root / "version"),
+    ):
+        versions = [
+            root / "versions" / name / "bin" for name in named.replace(":", " ").split() if "/" not in name
+        ]
+        found = [str(version) for version in versions if version.is_dir()]
+        if found:
+            return found
+    return [entry]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")[:1000]
+    except OSError:
+        return ""
+
+
 def _wanted(environ: Mapping[str, str], home: Path, entries: list[str]) -> Iterator[Path]:
     yield Path(sys.base_prefix).resolve()
     yield Path(sys.prefix)
@@ -80,6 +109,7 @@ def _wanted(environ: Mapping[str, str], home: Path, entries: list[str]) -> Itera
         for path in (Path(found), Path(found).resolve()) if found else ():
             if path.parent.name in ("bin", "shims"):
                 yield path.parent if path.parent.parent.name == ".cargo" else path.parent.parent
+    yield from (place for entry in entries if (place := Path(entry).parent.parent).name == "versions")
     yield Path(environ.get("RUSTUP_HOME") or home / ".rustup")
 
 

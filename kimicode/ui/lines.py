@@ -175,7 +175,9 @@ def fit_fields(fields: Sequence[str], width: int) -> str:
             line = longer
             continue
         room = width - text_width(line) - 3
-        return f"{line} · {cut_text(text, room)}" if i and room >= 10 else line or cut_text(text, width)
+        if not i:
+            return cut_text(text, width)
+        return f"{line} · {cut_text(text, room)}" if room >= 10 else line
     return line
 
 

@@ -16,7 +16,7 @@ from kimicode.workspace import folder
 from kimicode.workspace.git import Git
 from kimicode.workspace.merge import Side, merge_blobs
 from kimicode.workspace.objects import Change, decode, diff_trees, lines
-from kimicode.workspace.placing import Conflict, Placing, State, look
+from kimicode.workspace.placing import FOLDER, Conflict, Placing, State, look
 from kimicode.workspace.repository import Repository
 from kimicode.workspace.store import Store
 
@@ -99,6 +99,8 @@ async def _plan(
         path, state = change.path, states[change.path]
         before, after = Side.of(change.old_mode, change.old), Side.of(change.new_mode, change.new)
         now = ours.get(path)
+        if after is None and state.reason == FOLDER:
+            continue  # the file to remove is gone already
         if state.kind == "other":
             # A folder may give way when everything that git knows in it goes; Placing finds out about the rest.
             if before is None and any(gone.startswith(path + "/") for gone in going):

@@ -102,6 +102,8 @@ class Checkout:
             raise ConfigError(f"The checkout {name!r} of this session is incomplete.", hint="Make it again.")
         owner = tuple(facts["owner"]) if facts["owner"] else None
         self = cls(store, name, base, facts["tree"], facts["root"], owner)
+        # A git that outlived its process may still wait at a FIFO.
+        await asyncio.to_thread(folder.remove_blocking, self.slot.work)
         await asyncio.to_thread(self._take_over_index)
         await asyncio.to_thread(self._mend_gitdir)
         await snapshot.adopt_lfs(self._git, self.slot.work, base.lfs, self._lfs)

@@ -16,7 +16,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -143,13 +143,15 @@ class Git:
         stdin: bytes = b"",
         check: bool = True,
         env: Mapping[str, str] | None = None,
+        proceed: Callable[[Output], bool] | None = None,
     ) -> list[Output]:
-        """Run commands one after another in one worker thread (a thread change costs as much as half a command).
+        """Run commands one after another in one worker thread (changing threads costs as much as half a command).
 
-        Stops after the first that fails. `stdin` goes to the first. When the caller is cancelled the running command
-        is told to end, which makes git remove its lock files, and waited for.
+        Stops after the first that fails, or of whose output `proceed` (called in the thread) says False; the
+        outputs are those of the commands that ran. `stdin` goes to the first. When the caller is cancelled the
+        running command is told to end, which makes git remove its lock files, and waited for.
         """
-        process = _Process()
+        process = _Process(proceed)
         environment = self._environment(env)
         argvs = [self._argv(command) for command in commands]
         task = asyncio.create_task(asyncio.to_thread(process.run, argvs, environment, str(self.cwd), stdin))
@@ -220,7 +222,8 @@ class Git:
 class _Process:
     """The command that runs now, so that another thread can end it."""
 
-    def __init__(self) -> None:
+    def __init__(self, proceed: Callable[[Output], bool] | None) -> None:
+        self._proceed = proceed
         self._current: subprocess.Popen[bytes] | None = None
         self._stopped = False
 
@@ -231,7 +234,7 @@ class _Process:
                 break
             outputs.append(self._one(argv, env, cwd, stdin))
             stdin = b""
-            if outputs[-1].returncode != 0:
+            if outputs[-1].returncode != 0 or (self._proceed is not None and not self._proceed(outputs[-1])):
                 break
         return outputs
 

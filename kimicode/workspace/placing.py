@@ -9,11 +9,13 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from kimicode.workspace.folder import open_folder, remove_empty
 from kimicode.workspace.merge import Side
 from kimicode.workspace.objects import EXECUTABLE
+
+FOLDER: Final = "is a folder there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def look(root: Path, path: str) -> State:
         return State("file", signature=signature, mode=stat.S_IMODE(facts.st_mode))
     if stat.S_ISLNK(facts.st_mode):
         return State("symlink", signature=signature)
-    return State("other", "is a folder there" if stat.S_ISDIR(facts.st_mode) else "is no regular file there")
+    return State("other", FOLDER if stat.S_ISDIR(facts.st_mode) else "is no regular file there")
 
 
 def _through_symlink(root: Path, folder: str) -> bool:

@@ -184,7 +184,7 @@ async def _settings(git: Git) -> _Values:
         for k, v in os.environ.items()
         if k in ("HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM")
     }
-    own.setdefault("HOME", str(Path.home()))
+    own.setdefault("HOME", _home())
     # An empty variable still counts as set for git: these two must be absent, not empty.
     listing = replace(git, dropped=("GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_GLOBAL"))
     text = await listing.run("config", "--list", "-z", "--show-scope", check=False, env=own)
@@ -225,11 +225,15 @@ def _texts(user: Mapping[str, tuple[str, ...]], key: str, default: str, own: Pat
     """
     named = user.get(key, ())
     if named:
-        path = Path(named[-1]).expanduser() if named[-1] else None
+        path = Path(os.path.expanduser(named[-1])) if named[-1] else None  # noqa: PTH111
     else:
-        home = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+        home = os.environ.get("XDG_CONFIG_HOME") or str(Path(_home()) / ".config")
         path = Path(home) / "git" / default
     return "".join(_text(file) for file in (path, own) if file is not None)
+
+
+def _home() -> str:
+    return os.path.expanduser("~")  # noqa: PTH111 -- Path.home() raises for a user without a passwd entry
 
 
 def _text(path: Path) -> str:

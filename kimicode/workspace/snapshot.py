@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import stat
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from kimicode.workspace.base import LfsFile
 from kimicode.workspace.folder import Survey, remove_blocking, survey
@@ -21,6 +21,8 @@ from kimicode.workspace.lfs import Pointer, describe_file
 from kimicode.workspace.objects import REGULAR, decode, lines
 from kimicode.workspace.paths import names_dot_git
 from kimicode.workspace.store import make_gitdir, write_text
+
+T = TypeVar("T")
 
 _GITLINK_BYTES: Final = b"\x00\x00\xe0\x00"
 """Mode 160000 as the index file (version 2) stores it; may also be part of another number."""
@@ -47,13 +49,13 @@ class Known:
 
 async def take(git: Git, known: Known) -> str:
     """Tree oid of the working tree of `git`, by its index. Raises GitError, DiskFull."""
-    added = await _add(git, "-A")
-    if added.returncode == 0 and not added.stderr:
-        signature = _signature(git)
-        if signature is not None and signature == known.signature:
+    outputs = await _patiently(git, _fast(git, known))
+    if len(outputs) == 2:
+        return _remember(git, known, outputs[1].stdout)
+    if outputs[0].returncode == 0 and not outputs[0].stderr:
+        if known.signature is not None and _signature(git) == known.signature:
             return known.tree
-        if not await _has_gitlinks(git):
-            known.left_out = {}
+        if not await _gitlinks(git):
             return await _write(git, known)
     for attempt in range(_ATTEMPTS):
         try:
@@ -66,10 +68,27 @@ async def take(git: Git, known: Known) -> str:
     raise AssertionError("unreachable")
 
 
-async def _add(git: Git, *options: str) -> Output:
-    """`git add`, which may hang: it opens .gitignore even when an agent has made that a FIFO."""
+async def _fast(git: Git, known: Known) -> list[Output]:
+    """`add`, and `write-tree` when there is something to write and nothing odd."""
+
+    def ordinary(added: Output) -> bool:
+        if added.stderr or (known.signature is not None and _signature(git) == known.signature):
+            return False
+        assert git.index is not None
+        known.left_out = {}
+        return _GITLINK_BYTES not in git.index.read_bytes()
+
+    return await git.run_all([("add", "-A"), ("write-tree",)], check=False, proceed=ordinary)
+
+
+async def _add(git: Git) -> Output:
+    return await _patiently(git, git.probe("add", "-A", "--ignore-errors"))
+
+
+async def _patiently(git: Git, work: Coroutine[Any, Any, T]) -> T:
+    """Wait for a `git add`, which may hang: it opens .gitignore even when an agent has made that a FIFO."""
     assert git.worktree is not None
-    task = asyncio.create_task(git.probe("add", *options))
+    task = asyncio.create_task(work)
     patience = PATIENCE_S
     try:
         while not (await asyncio.wait([task], timeout=patience))[0]:
@@ -90,7 +109,11 @@ def unfaithful(work: Path, tree: str) -> GitError:
 
 
 async def _write(git: Git, known: Known) -> str:
-    known.tree = (await git.run("write-tree")).decode().strip()
+    return _remember(git, known, await git.run("write-tree"))
+
+
+def _remember(git: Git, known: Known, written: bytes) -> str:
+    known.tree = written.decode().strip()
     # write-tree stores the trees it computed in the index, so the signature is taken afterwards.
     known.signature = _signature(git)
     return known.tree
@@ -105,12 +128,8 @@ def _signature(git: Git) -> tuple[int, int, int] | None:
     return facts.st_ino, facts.st_mtime_ns, facts.st_size
 
 
-async def _has_gitlinks(git: Git) -> bool:
-    """Whether the index names a nested repository; a base never does (capture.py leaves submodules out)."""
-    return bool(await _gitlinks(git))
-
-
 async def _gitlinks(git: Git) -> list[str]:
+    """Nested repositories in the index; a base never has any (capture.py leaves submodules out)."""
     assert git.index is not None
     if _GITLINK_BYTES not in await asyncio.to_thread(git.index.read_bytes):
         return []
@@ -137,10 +156,10 @@ async def _add_carefully(git: Git) -> dict[str, str]:
     special = set(found.special)
     if special:
         await git.run("update-index", "--force-remove", "-z", "--stdin", stdin=lines(special))
-    added = await _add(git, "-A", "--ignore-errors")
+    added = await _add(git)
     if "to encode" in added.stderr or "encoding" in added.stderr:
         # The agent's .gitattributes ask for an encoding that does not fit the file: take the bytes as they are.
-        added = await _add(await asyncio.to_thread(_without_encodings, git), "-A", "--ignore-errors")
+        added = await _add(await asyncio.to_thread(_without_encodings, git))
     return await _account(git, work, found, added)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kimicode.checks import plan
-from kimicode.checks.inline import has_inline_tests, swap_tests
+from kimicode.checks.inline import has_inline_tests, restore, swap_tests
 from kimicode.checks.plan import cache_key, flaky_tests, gate_tests, needs_fourth_run, plan_runs, reruns
 from kimicode.checks.render import render_run
 from kimicode.checks.results import load_run, save_run
@@ -96,6 +96,10 @@ def test_flaky_tests_are_found_by_running_again() -> None:
     assert again == {"b"}
     assert judge([base], [bad], [bad], flaky=again).value == "verified"
     assert reruns(judge([good], [good], [good])) == {}
+    edited = judge([base], [base], [good])
+    assert reruns(edited) == {"base": ("a",), "result_base_tests": ("a",)}
+    red = run(exit_code=1, parser="exit")
+    assert flaky_tests(red, run(parser="exit")) == {"exit code of `pytest`"}
 
 
 def test_what_the_gate_runs_first() -> None:
@@ -196,6 +200,15 @@ def test_rust_tests_are_put_back_into_their_file() -> None:
     assert swap_tests(RUST + "#[test]\nfn loose() {}\n", RUST) is None
     assert swap_tests(RUST + "/* open", RUST) is None
     assert swap_tests(RUST.replace("pub fn after() {}", "#[cfg(test)] mod tests { }"), RUST) is None
+
+
+def test_content_of_a_composed_rust_file() -> None:
+    fixed = RUST.replace("a - b", "a + b").encode()
+    edited = fixed.replace(b"assert_eq!(add(1, 2), 3", b"assert_eq!(1, 1")
+    assert restore(edited, RUST.encode()) == (fixed, True)
+    assert restore(b"fn x() {}", b"fn y() {}") == (b"fn x() {}", True)
+    assert restore(b"#[test]\nfn x() {}", b"fn y() {}") == (b"#[test]\nfn x() {}", False)
+    assert restore(b"\xff", b"") == (b"\xff", False)
 
 
 @settings(max_examples=150, deadline=None)

@@ -193,7 +193,7 @@ def without(run: CheckRun, id: str) -> CheckRun:
     return run.model_copy(update={"tests": tuple(test for test in run.tests if test.id != id)})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(base=a_run(), two=a_run(), three=a_run(), four=st.none() | a_run(), data=st.data())
 def test_what_holds_for_all_runs(
     base: CheckRun, two: CheckRun, three: CheckRun, four: CheckRun | None, data: st.DataObject

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kimicode import __version__
+from kimicode.cli import main
 from tests.cli.programs import KIMICODE, environment, run
 
 HEAVY = (
@@ -56,11 +57,12 @@ def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert not loaded_by(*arguments) & set(HEAVY)
 
 
-def test_help_names_every_command_and_option() -> None:
+def test_help_names_every_command_and_option(capsys: pytest.CaptureFixture[str]) -> None:
     text = run([*KIMICODE, "--help"]).stdout
     for name in ("fix", "demo", "resume", "sessions", "config", "models", "doctor"):
         assert f"\n  {name} " in text
-        assert run([*KIMICODE, name, "--help"]).returncode == 0
+        assert main.run([name, "--help"]) == 0
+        assert f"Usage: kimicode {name}" in capsys.readouterr().out
     text = run([*KIMICODE, "fix", "--help"], env={"COLUMNS": "100"}).stdout
     options = (
         "--repo --base --paths --model --base-url --thinking --no-thinking --sandbox --image --setup --check --network "
@@ -84,12 +86,14 @@ def test_help_names_every_command_and_option() -> None:
         (("sessions", "shwo"), "No such command 'shwo'"),
     ],
 )
-def test_mistakes_of_form(arguments: tuple[str, ...], message: str) -> None:
-    done = run([*KIMICODE, *arguments])
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Usage: kimicode" in done.stderr
-    assert done.stdout == ""
+def test_mistakes_of_form(
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(list(arguments)) == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert "Usage: kimicode" in err
+    assert out == ""
 
 
 BAD_VALUES = [
@@ -119,13 +123,19 @@ BAD_VALUES = [
     ("arguments", "message"), BAD_VALUES, ids=lambda v: " ".join(v) if isinstance(v, tuple) else ""
 )
 def test_mistakes_of_value_are_explained_and_exit_with_2(
-    tmp_path: Path, arguments: tuple[str, ...], message: str
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = run([*KIMICODE, "fix", "make it work", *arguments], cwd=tmp_path)
-    assert done.returncode == 2, done.stderr
-    assert message in done.stderr
-    assert "  next: " in done.stderr
-    assert done.stdout == ""
+    monkeypatch.chdir(tmp_path)
+    code = main.run(["fix", "make it work", *arguments])
+    out, err = capsys.readouterr()
+    assert code == 2, err
+    assert message in err
+    assert "  next: " in err
+    assert out == ""
 
 
 @pytest.mark.parametrize(
@@ -142,14 +152,21 @@ def test_mistakes_of_value_are_explained_and_exit_with_2(
         ("@long.md", "a task may have 200000"),
     ],
 )
-def test_tasks_that_are_none(tmp_path: Path, task: str, message: str) -> None:
+def test_tasks_that_are_none(
+    tmp_path: Path,
+    task: str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     (tmp_path / "binary").write_bytes(b"\0\1\2")
     (tmp_path / "empty.md").write_text("\n")
     (tmp_path / "long.md").write_text("x" * 200_001)
-    done = run([*KIMICODE, "fix", task], cwd=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "  next: " in done.stderr
+    monkeypatch.chdir(tmp_path)
+    assert main.run(["fix", task]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert "  next: " in err
 
 
 def test_mistakes_are_told_as_json_when_json_was_asked_for(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,13 @@ BACKENDS = [
     pytest.param("bwrap", marks=pytest.mark.bwrap),
     "host",
 ]
+
+
+def having(program: str) -> list[Any]:
+    """The backends whose commands find `program`: bwrap and host see what this machine has, and nothing else."""
+    return BACKENDS if shutil.which(program) else BACKENDS[:1]
+
+
 _PREPARED: dict[str, Launcher | str] = {}
 
 

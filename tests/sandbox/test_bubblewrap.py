@@ -54,14 +54,26 @@ def test_only_installations_are_shown_never_a_home(tmp_path: Path) -> None:
         path.chmod(0o755)
     (home / ".cargo/credentials.toml").write_text("canary")
     (home / ".rustup").mkdir()
-    entries = [".nvm/versions/node/v9/bin", ".cargo/bin", ".local/bin", "bin", "repo/.venv/bin"]
+    for version in ("3.9", "3.12"):
+        (home / ".pyenv/versions" / version / "bin").mkdir(parents=True)
+    (home / ".pyenv/shims").mkdir()
+    (home / ".pyenv/shims/python3").write_text("#!/bin/sh\n")
+    (home / ".pyenv/version").write_text("3.9\n")
+    (home / "repo/.python-version").write_text("3.12\n")
+    entries = [
+        ".nvm/versions/node/v9/bin",
+        ".cargo/bin",
+        ".pyenv/shims",
+        ".local/bin",
+        "bin",
+        "repo/.venv/bin",
+    ]
     path = ":".join([*(str(home / entry) for entry in entries), ".", "relative", "/usr/bin", "/nonexistent"])
     folders, shown = toolchain({"HOME": str(home), "PATH": path}, home / "repo")
     mine = {str(folder.relative_to(home)) for folder in folders if folder.is_relative_to(home)}
-    assert mine == {".nvm/versions/node/v9", ".cargo/bin", ".rustup"}
-    assert [str(Path(entry).relative_to(home)) for entry in shown if entry.startswith(str(home))] == entries[
-        :2
-    ]
+    assert mine == {".nvm/versions/node/v9", ".cargo/bin", ".rustup", ".pyenv/versions"}
+    paths = [str(Path(entry).relative_to(home)) for entry in shown if entry.startswith(str(home))]
+    assert paths == [*entries[:2], ".pyenv/versions/3.12/bin"]
     assert "/usr/bin" in shown and not {".", "relative", "/nonexistent"} & set(shown)
     assert Path(sys.base_prefix).resolve() in folders or str(sys.base_prefix).startswith("/usr")
 

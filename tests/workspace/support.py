@@ -104,7 +104,10 @@ def contents(folder: Path) -> dict[str, tuple[str, bytes]]:
 def listing(store: Store, tree: str) -> dict[str, str]:
     """path -> "mode content" of a tree in the session's store."""
     out = subprocess.run(
-        ["git", "--git-dir", str(store.gitdir), "ls-tree", "-r", "-z", tree], env=ENV, capture_output=True, check=True
+        ["git", "--git-dir", str(store.gitdir), "ls-tree", "-r", "-z", tree],
+        env=ENV,
+        capture_output=True,
+        check=True,
     ).stdout
     found = {}
     for row in out.split(b"\0")[:-1]:

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from kimicode.errors import ConfigError, RepositoryError, UsageError
+from kimicode.errors import ConfigError, DiskFull, RepositoryError, UsageError
 from kimicode.workspace import capture as capture_module
 from kimicode.workspace.base import Base
 from kimicode.workspace.repository import open_repository
 from kimicode.workspace.store import Store
 
-from .support import ENV, Session, blob, commit_all, contents, fingerprint, git, listing, make_repository, write
+from .support import (
+    ENV,
+    Session,
+    blob,
+    commit_all,
+    contents,
+    fingerprint,
+    git,
+    listing,
+    make_repository,
+    write,
+)
 
 FILES: dict[str, str | bytes] = {
     "a.py": "print(1)\n",
@@ -103,13 +115,20 @@ def test_base_names_a_commit_without_the_changes(tmp_path: Path) -> None:
 
 
 def test_secrets_are_left_out_and_named(tmp_path: Path) -> None:
-    key = "-----BEGIN RSA PRIVATE KEY-----\n" + ("MIIEowIBAAKCAQEA7bq" * 3 + "\n") * 4 + "-----END RSA PRIVATE KEY-----\n"
+    key = (
+        "-----BEGIN RSA PRIVATE KEY-----\n"
+        + ("MIIEowIBAAKCAQEA7bq" * 3 + "\n") * 4
+        + "-----END RSA PRIVATE KEY-----\n"
+    )
     token = "ghp_" + "a1B2c3D4e5F6g7H8i9J0" * 2
     user = make_repository(
         tmp_path / "r",
         {"a.py": "a", "committed.py": f"T = '{token}'\n", "tests/server.key": key, "conf.py": "x = 1\n"},
     )
-    write(user, {".env": "A=1", ".env.example": "A=", "id_rsa": key, "new.pem": key, "conf.py": f"x = '{token}'\n"})
+    write(
+        user,
+        {".env": "A=1", ".env.example": "A=", "id_rsa": key, "new.pem": key, "conf.py": f"x = '{token}'\n"},
+    )
     write(user, {"tests/new.pem": key, "many/1": "x", "many/2": "y", "many/3": "z"})
     git(user, "add", ".env")
     session = start(user, tmp_path / "s")
@@ -124,7 +143,8 @@ def test_secrets_are_left_out_and_named(tmp_path: Path) -> None:
         assert found.stdout == b""
     objects = subprocess.run(
         ["git", "cat-file", "--batch-all-objects", "--batch"],
-        env=ENV | {"GIT_DIR": str(session.store.gitdir), "GIT_OBJECT_DIRECTORY": str(session.store.base_objects)},
+        env=ENV
+        | {"GIT_DIR": str(session.store.gitdir), "GIT_OBJECT_DIRECTORY": str(session.store.base_objects)},
         capture_output=True,
         check=True,
     ).stdout
@@ -218,7 +238,7 @@ def test_merge_in_progress_is_refused(tmp_path: Path) -> None:
     write(user, {"a": "3\n"})
     commit_all(user, "three")
     git(user, "merge", "other", check=False)
-    with pytest.raises(RepositoryError, match="merge conflicts, e.g. a"):
+    with pytest.raises(RepositoryError, match=r"merge conflicts, e\.g\. a"):
         start(user, tmp_path / "s")
 
 
@@ -319,7 +339,13 @@ def test_lfs_contents_are_filled_and_harvested_as_pointers(tmp_path: Path) -> No
         write(work, {"here.bin": here, "a": "2"})  # rewritten with the same bytes
         (work / "stored.bin").unlink()
         changed = await checkout.snapshot()
-        assert listing(session.store, changed).keys() == {".gitattributes", "here.bin", "absent.bin", "edited.bin", "a"}
+        assert listing(session.store, changed).keys() == {
+            ".gitattributes",
+            "here.bin",
+            "absent.bin",
+            "edited.bin",
+            "a",
+        }
         assert blob(session.store, changed, "here.bin").decode() == pointer(here)
         write(work, {"here.bin": b"other"})
         assert blob(session.store, await checkout.snapshot(), "here.bin") == b"other"
@@ -333,7 +359,9 @@ def test_lfs_contents_are_filled_and_harvested_as_pointers(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("setting", ["true", "input", "false"])
 def test_line_endings_are_those_of_the_user(tmp_path: Path, setting: str) -> None:
-    user = make_repository(tmp_path / "r", {"unix.txt": "a\nb\n", "win.bat": "x\r\ny\r\n", ".gitattributes": "*.bat eol=crlf\n"})
+    user = make_repository(
+        tmp_path / "r", {"unix.txt": "a\nb\n", "win.bat": "x\r\ny\r\n", ".gitattributes": "*.bat eol=crlf\n"}
+    )
     git(user, "config", "core.autocrlf", setting)
     git(user, "rm", "-q", "-r", ".")
     git(user, "reset", "-q", "--hard")
@@ -353,7 +381,9 @@ def test_identity_ignores_and_settings_of_the_user(tmp_path: Path, own_home: Pat
     assert plain.identity.name == "kimicode" and not plain.identity.own
     ignores = own_home / ".ignores"
     ignores.write_text("*.swp")
-    (own_home / ".gitconfig").write_text(f'[user]\nname = Grace <\nemail = g@example.org\n[core]\nexcludesFile = {ignores}\n')
+    (own_home / ".gitconfig").write_text(
+        f"[user]\nname = Grace <\nemail = g@example.org\n[core]\nexcludesFile = {ignores}\n"
+    )
     with (user / ".git/info/exclude").open("a") as file:
         file.write("private/\n")
     write(user, {"x.swp": "1", "private/x": "1", "kept": "1"})
@@ -378,3 +408,62 @@ def test_store_can_be_opened_again(tmp_path: Path) -> None:
     assert Store.open(session.store.folder) == session.store
     with pytest.raises(ConfigError):
         Store.open(tmp_path / "nothing")
+
+
+def test_a_submodule_can_be_the_repository(tmp_path: Path) -> None:
+    inner = make_repository(tmp_path / "inner", {"lib.py": "1"})
+    outer = make_repository(tmp_path / "r", {"a": "1\n"})
+    git(outer, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(inner), "sub")
+    write(outer, {"sub/folder/new": "n"})
+    session = start(outer / "sub" / "folder", tmp_path / "s")
+    assert session.repository.root == outer / "sub"
+    assert contents(session.work).keys() == {"lib.py", "folder/new"}
+
+
+def test_nested_repositories_and_unreadable_things_of_the_user_are_named(tmp_path: Path) -> None:
+    user = make_repository(tmp_path / "r", {"a": "1\n", "b": "2\n"})
+    make_repository(user / "nested", {"x": "1"})
+    (user / "b").unlink()
+    os.mkfifo(user / "b")
+    os.mkfifo(user / "pipe")
+    session = start(user, tmp_path / "s")
+    assert [(item.path, item.reason) for item in session.base.left_out] == [
+        ("nested/", "nested git repository")
+    ]
+    assert contents(session.work).keys() == {"a"}
+
+
+def test_global_settings_of_a_poisoned_repository_read_no_file(tmp_path: Path, own_home: Path) -> None:
+    """Only the user's own configuration may name an ignore file: its text enters the sandbox."""
+    user = make_repository(tmp_path / "r", {"a": "1\n"})
+    (own_home / "private").write_text("CANARY\n")
+    git(user, "config", "core.excludesFile", str(own_home / "private"))
+    git(user, "config", "core.attributesFile", str(own_home / "private"))
+    session = start(user, tmp_path / "s")
+    found = subprocess.run(
+        ["grep", "-r", "-l", "CANARY", str(session.store.folder)], capture_output=True, check=False
+    )
+    assert found.stdout == b""
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    user = make_repository(tmp_path / "r", {"a": "1\n"})
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(small)], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        session = start(user, small / "s")
+        (session.work / "big").write_bytes(os.urandom(200_000))
+        with pytest.raises(DiskFull) as error:
+            for number in range(9):
+                (session.work / "big").write_bytes(os.urandom(200_000 - number))
+                asyncio.run(session.checkout.snapshot())
+        assert error.value.exit_code == 74
+    except OSError as error_:  # the working tree itself was full first
+        assert error_.errno == 28
+    finally:
+        subprocess.run(["umount", str(small)], check=True)

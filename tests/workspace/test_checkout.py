@@ -127,7 +127,15 @@ def test_planted_git_folders_configuration_and_hooks_do_nothing(session: Session
         (work / f".git/hooks/{hook}").write_text(f"#!/bin/sh\ntouch {marker}\n")
         (work / f".git/hooks/{hook}").chmod(0o755)
     # B4: a bare repository in a folder. B5: hooks and a configuration in the agent's own git directory.
-    write(work, {"bare/HEAD": "ref: refs/heads/main\n", "bare/config": evil_config(marker), "bare/refs/keep": "", "bare/objects/keep": ""})
+    write(
+        work,
+        {
+            "bare/HEAD": "ref: refs/heads/main\n",
+            "bare/config": evil_config(marker),
+            "bare/refs/keep": "",
+            "bare/objects/keep": "",
+        },
+    )
     shutil.copytree(work / ".git/hooks", session.checkout.slot.gitdir / "hooks")
     (session.checkout.slot.gitdir / "config").write_text(evil_config(marker))
     write(work, {".gitattributes": "* filter=evil diff=evil merge=evil\n", "a": "changed\n"})
@@ -240,7 +248,10 @@ def test_gitignore_of_the_agent_hides_new_files_only_until_a_restore(session: Se
 
 
 def test_impossible_encoding_is_taken_as_bytes(session: Session) -> None:
-    write(session.work, {".gitattributes": "* working-tree-encoding=UTF-16\n", "a": "odd\n", "n": b"\xff\x00\x01"})
+    write(
+        session.work,
+        {".gitattributes": "* working-tree-encoding=UTF-16\n", "a": "odd\n", "n": b"\xff\x00\x01"},
+    )
     tree = snapshot(session)
     assert blob(session.store, tree, "a") == b"odd\n"
     restore(session, session.base.tree)
@@ -248,7 +259,9 @@ def test_impossible_encoding_is_taken_as_bytes(session: Session) -> None:
 
 
 def test_very_deep_folders(session: Session) -> None:
-    script = "import os\nfor i in range(700):\n os.mkdir('d' * 20); os.chdir('d' * 20)\nopen('f', 'w').close()"
+    script = (
+        "import os\nfor i in range(700):\n os.mkdir('d' * 20); os.chdir('d' * 20)\nopen('f', 'w').close()"
+    )
     subprocess.run([sys.executable, "-c", script], cwd=session.work, check=True)
     write(session.work, {"a": "2\n"})
     tree = snapshot(session)
@@ -305,7 +318,9 @@ def as_anyone(place: Path) -> None:
 
 # --- restore ---------------------------------------------------------------------------------------------
 
-NAMES = st.sampled_from(["a", "b", "x", "b/c", "b/d", "b/d/e", "n", "n/m", "n/m/o", "a/z", ".gitignore", "ö\n "])
+NAMES = st.sampled_from(
+    ["a", "b", "x", "b/c", "b/d", "b/d/e", "n", "n/m", "n/m/o", "a/z", ".gitignore", "ö\n "]
+)
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("write"), NAMES, st.sampled_from(["", "1\n", "2\n", "n\n", "*.tmp\n"])),
@@ -349,7 +364,7 @@ def mutate(work: Path, steps: list[tuple[str, str, str]]) -> None:
             folder.remove(path)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(first=STEPS, second=STEPS)
 def test_restore_is_exact(first: list[tuple[str, str, str]], second: list[tuple[str, str, str]]) -> None:
     place = Path(tempfile.mkdtemp())
@@ -358,7 +373,11 @@ def test_restore_is_exact(first: list[tuple[str, str, str]], second: list[tuple[
         original = contents(session.work)
         mutate(session.work, first)
         tree = snapshot(session)
-        then = {path: value for path, value in contents(session.work).items() if path in listing(session.store, tree)}
+        then = {
+            path: value
+            for path, value in contents(session.work).items()
+            if path in listing(session.store, tree)
+        }
         mutate(session.work, second)
         restore(session, tree)
         assert snapshot(session) == tree
@@ -383,7 +402,9 @@ def test_restore_keeps_ignored_files(session: Session) -> None:
 
 def test_excluded_layer_is_neither_taken_nor_removed(session: Session) -> None:
     asyncio.run(session.checkout.exclude(["node_modules", "odd name [x]*.egg-info"]))
-    write(session.work, {"node_modules/m/i.js": "m", "odd name [x]*.egg-info/P": "e", "n.egg-info/P": "taken"})
+    write(
+        session.work, {"node_modules/m/i.js": "m", "odd name [x]*.egg-info/P": "e", "n.egg-info/P": "taken"}
+    )
     tree = snapshot(session)
     assert listing(session.store, tree).keys() == FILES.keys() | {"n.egg-info/P"}
     assert git(session.work, "status", "--porcelain") == "?? n.egg-info/"
