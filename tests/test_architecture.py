@@ -53,7 +53,9 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             found.add(node.module or "")
-            found.update(f"{node.module}.{a.name}" for a in node.names if node.module == "kimicode")
+            if node.module == "kimicode":
+                # A name of the package itself, such as __version__, is no module.
+                found.update(f"kimicode.{a.name}" for a in node.names if not a.name.startswith("__"))
     return {f for f in found if f.split(".")[0] == "kimicode"}
 
 

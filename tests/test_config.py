@@ -129,7 +129,6 @@ VALUES = {
     "network.mode": '"allowlist"',
     "network.allow": '["evil.example"]',
     "limits.max_cost": "1000",
-    "repo.history": '"full"',
 }
 
 
@@ -162,13 +161,12 @@ def test_a_repository_may_not_set(tmp_path: Path, key: str, name: str) -> None:
 def test_a_repository_may_propose(tmp_path: Path) -> None:
     repository = {
         "pyproject.toml": b'[tool.kimicode]\nsetup.command = "pip install ."\nchecks.commands = "a"',
-        ".kimicode.toml": b'[checks]\ncommands = ["pytest -q", "ruff check"]\n[repo]\nignore = ["dist/"]\n',
+        ".kimicode.toml": b'[checks]\ncommands = ["pytest -q", "ruff check"]\n',
     }
     loaded = load_text(tmp_path, '[setup]\ncommand = "make env"\n', repository=repository)
     proposed = loaded.config.proposed
     assert proposed.checks == ("pytest -q", "ruff check")
     assert (proposed.setup, proposed.source) == ("pip install .", ".kimicode.toml")
-    assert loaded.config.repo.ignore == ("dist/",)
     # A proposal never replaces what the user decided, nor becomes a decision.
     assert (loaded.config.setup.command, loaded.config.checks.commands) == ("make env", None)
     assert str(loaded.origins["proposed.setup"]) == "repository (pyproject.toml)"

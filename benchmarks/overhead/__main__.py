@@ -67,9 +67,16 @@ def print_sessions(results: dict[str, list[Session]], steps: int) -> None:
         at = [statistics.median(s.step(m) for s in sessions) for m in marks]
         row = [name, f"{median_of(sessions, 'first_request_s'):.2f}"]
         row += [f"{median_of(sessions, 'first_request_s') / bare:.2f}", *(f"{x:.1f}" for x in at)]
-        row += [f"{at[-1] - at[0]:.1f}", f"{median_of(sessions, 'cpu_s'):.2f}", f"{median_of(sessions, 'rss_mib'):.0f}"]
+        row += [
+            f"{at[-1] - at[0]:.1f}",
+            f"{median_of(sessions, 'cpu_s'):.2f}",
+            f"{median_of(sessions, 'rss_mib'):.0f}",
+        ]
         row += [f"{median_of(sessions, 'request_bytes'):.0f}", f"{min(s.prefix_share for s in sessions):.4f}"]
-        row += [str(max(s.connections for s in sessions)), f"{sum(s.complete for s in sessions)}/{len(sessions)}"]
+        row += [
+            str(max(s.connections for s in sessions)),
+            f"{sum(s.complete for s in sessions)}/{len(sessions)}",
+        ]
         print("| " + " | ".join(row) + " |")
 
 

@@ -13,7 +13,13 @@ def chunk(delta: dict[str, Any], finish: str | None = None, usage: dict[str, int
     choice: dict[str, Any] = {"index": 0, "delta": delta, "finish_reason": finish}
     if usage:
         choice["usage"] = usage
-    data = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "kimi-k2.6", "choices": [choice]}
+    data = {
+        "id": "x",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "kimi-k2.6",
+        "choices": [choice],
+    }
     return b"data: " + json.dumps(data).encode() + b"\n\n"
 
 
@@ -48,13 +54,19 @@ class Endpoint:
             except (asyncio.IncompleteReadError, ConnectionError):
                 break
             length = next(
-                (int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")),
+                (
+                    int(line.split(b":")[1])
+                    for line in head.split(b"\r\n")
+                    if line.lower().startswith(b"content-length")
+                ),
                 0,
             )
             body = await reader.readexactly(length)
             arrived = time.monotonic()
             if head.startswith(b"GET /stats"):
-                self.reply(writer, json.dumps({"requests": self.requests, "connections": self.connections}).encode())
+                self.reply(
+                    writer, json.dumps({"requests": self.requests, "connections": self.connections}).encode()
+                )
                 await writer.drain()
                 continue
             if number is None:

@@ -12,7 +12,11 @@ tool = {
     "function": {
         "name": "shell",
         "description": "Run a command.",
-        "parameters": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]},
+        "parameters": {
+            "type": "object",
+            "properties": {"command": {"type": "string"}},
+            "required": ["command"],
+        },
     },
 }
 messages = [{"role": "system", "content": "You are an agent."}, {"role": "user", "content": "Do it."}]

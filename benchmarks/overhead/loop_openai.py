@@ -12,7 +12,11 @@ tool = {
     "function": {
         "name": "shell",
         "description": "Run a command.",
-        "parameters": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]},
+        "parameters": {
+            "type": "object",
+            "properties": {"command": {"type": "string"}},
+            "required": ["command"],
+        },
     },
 }
 messages = [{"role": "system", "content": "You are an agent."}, {"role": "user", "content": "Do it."}]
@@ -22,7 +26,11 @@ while True:
     for part in stream:
         for piece in (part.choices[0].delta.tool_calls or []) if part.choices else []:
             if piece.id:
-                call = {"id": piece.id, "type": "function", "function": {"name": piece.function.name, "arguments": ""}}
+                call = {
+                    "id": piece.id,
+                    "type": "function",
+                    "function": {"name": piece.function.name, "arguments": ""},
+                }
             call["function"]["arguments"] += piece.function.arguments or ""
     if call is None:
         break

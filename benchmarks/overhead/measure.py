@@ -53,7 +53,11 @@ def run(argv: Sequence[str], steps: int, env: Mapping[str, str] | None = None) -
         full = [a.replace("{port}", str(port)) for a in argv]
         begin = time.monotonic()
         process = subprocess.Popen(
-            full, env=os.environ | dict(env or {}), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            full,
+            env=os.environ | dict(env or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
         )
         assert process.stderr
         said = process.stderr.read()

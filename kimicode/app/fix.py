@@ -23,6 +23,7 @@ from kimicode.core import event as ev
 from kimicode.core.decide import Stop
 from kimicode.core.outcome import Outcome
 from kimicode.core.ports import Approver, Model, Sandbox
+from kimicode.errors import ConfigError
 from kimicode.resources import prompt
 from kimicode.session.journal import Journal
 from kimicode.session.session import Session, Sink
@@ -46,6 +47,11 @@ async def fix(
 
     Raises KimicodeError for what the user has to put right; once a session exists, `resume` goes on with it.
     """
+    if config.network.mode != "none":
+        raise ConfigError(
+            "the allow-list proxy (network mode allowlist) is not part of this version",
+            hint="leave out --network: what has to be installed is a matter of --setup, which has network",
+        )
     endpoint = adapters.connect(config, environ)
     repository = await open_repository(request.repo)
     if request.branch:

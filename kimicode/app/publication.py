@@ -111,7 +111,9 @@ async def _deliver(run: Run, findings: Sequence[Finding], patch: str) -> Result:
         identity=Identity(name, email),
         when=state.created,
     )
-    branch = run.request.branch or branch_name(title, short_id(state.session_id))
+    branch = run.request.branch or branch_name(
+        title, short_id(state.session_id), run.config.repo.branch_prefix
+    )
     await publish_commit(run.repository, run.need_store(), base, commit, branch)
     return Result(branch=branch, commit=commit)
 

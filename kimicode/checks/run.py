@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import shlex
@@ -89,7 +90,9 @@ class _Run:
             if not new:
                 break
             missing += new
-        run = self._value(result, report, output, missing, monotonic() - started)
+        # In a thread: a large output takes seconds to parse, and the agent may be at work beside this check.
+        seconds = monotonic() - started
+        run = await asyncio.to_thread(self._value, result, report, output, missing, seconds)
         return _narrowed(run, tests) if line is not None and tests else run
 
     async def _once(self, line: str, plain: bool) -> tuple[ExecResult, bytes | None, str]:

@@ -18,7 +18,6 @@ PYPROJECT = "pyproject.toml"
 INERT: dict[str, str] = {
     "setup.command": "proposed.setup",
     "checks.commands": "proposed.checks",
-    "repo.ignore": "repo.ignore",
 }
 """What a repository may say -> the setting that it becomes. Nothing here runs, pays, reaches or permits."""
 

@@ -135,10 +135,6 @@ class ModelSettings(Frozen):
     """Kind of server (kimicode models lists them); "" recognises it by address and model id."""
     context_window: Annotated[int, Field(ge=8192)] | None = None
     """Tokens; None: what the catalog says. For servers started with a smaller window."""
-    concurrency: Annotated[int, Field(ge=1)] | None = None
-    """Requests at once. None: found out from what the endpoint allows."""
-    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
-    tokens_per_minute: Annotated[int, Field(ge=1)] | None = None
 
 
 class SandboxSettings(Frozen):
@@ -197,13 +193,9 @@ class NetworkSettings(Frozen):
 
 
 class RepoSettings(Frozen):
-    """How the repository is read and written."""
+    """How the result is named."""
 
-    history: Literal["none", "full"] | Annotated[int, Field(ge=1)] = 50
-    """Commits that `git log` shows inside the sandbox: a number, "none" or "full"."""
     branch_prefix: Annotated[str, AfterValidator(_prefix)] = "kimicode/"
-    ignore: Strings = ()
-    """Patterns (gitignore syntax) of files that are not put before the model unasked."""
 
 
 class OutputSettings(Frozen):

@@ -44,21 +44,6 @@ MISSING: Final = "not in this partial clone"
 BASE_AUTHOR: Final = "kimicode <kimicode@localhost>"
 
 
-@dataclass(slots=True)
-class _Plan:
-    """How the captured tree differs from the commit's."""
-
-    drop: dict[str, str] = field(default_factory=dict)
-    """Path and reason; "" for what is handled elsewhere and not named (gitlinks)."""
-    keep_committed: dict[str, str] = field(default_factory=dict)
-    """Changed files of which the committed version is taken instead."""
-    update: list[str] = field(default_factory=list)
-    """Changed or untracked files that are taken from the work tree, or removed when gone from it."""
-    pointers: dict[str, tuple[Pointer, str]] = field(default_factory=dict)
-    """LFS files with new content: their new pointers, and the oids of these as blobs once written."""
-    named: list[LeftOut] = field(default_factory=list)
-
-
 async def capture(
     repository: Repository,
     store: Store,
@@ -134,12 +119,6 @@ async def _nothing() -> list[_Changed]:
 
 
 # --- what the user changed -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Changed:
-    path: str
-    untracked: bool
 
 
 async def _changes(git: Git, repository: Repository, roots: Sequence[str]) -> list[_Changed]:
@@ -248,75 +227,7 @@ def _check_size(
     return size
 
 
-# --- what goes in --------------------------------------------------------------------------------------
-
-
-def _judge_tree(plan: _Plan, entries: Sequence[Entry], secrets: dict[str, str], keep: frozenset[str]) -> None:
-    for entry in entries:
-        if entry.mode == GITLINK:
-            plan.drop[entry.path] = ""
-        elif entry.path in secrets and entry.path not in keep:
-            plan.drop[entry.path] = secrets[entry.path]
-        elif entry.size < 0:
-            plan.drop[entry.path] = MISSING
-
-
-def _judge_changes(
-    plan: _Plan,
-    root: Path,
-    entries: Sequence[Entry],
-    changed: Sequence[_Changed],
-    pointers: dict[str, Pointer],
-    keep: frozenset[str],
-) -> None:
-    committed = {entry.path: entry for entry in entries}
-    paths = dict.fromkeys(change.path for change in changed)
-    for path in paths:
-        if path.endswith("/"):
-            plan.named.append(LeftOut(path, NESTED))
-            continue
-        if path in plan.drop and plan.drop[path] != MISSING:
-            continue
-        if path in pointers:
-            now = describe_file(root / path)
-            if now is not None and now != pointers[path] and now != Pointer(*_own_pointer(pointers[path])):
-                plan.pointers[path] = (now, "")
-            elif now is None:
-                plan.update.append(path)
-            continue
-        reason = None if path in keep else scan_file(root, path)
-        if reason is None:
-            plan.update.append(path)
-            plan.drop.pop(path, None)
-            continue
-        entry = committed.get(path)
-        if entry is not None and entry.mode != SYMLINK:
-            plan.keep_committed[path] = f"{entry.mode} {entry.oid}"
-            plan.named.append(
-                LeftOut(path, f"{reason} in an uncommitted change; the committed version is used")
-            )
-        else:
-            plan.keep_committed[path] = f"{ABSENT} {'0' * 40}"
-            plan.named.append(LeftOut(path, reason))
-
-
-def _lfs_entries(plan: _Plan, entries: Sequence[Entry], pointers: dict[str, Pointer]) -> dict[Entry, Pointer]:
-    """The LFS files of the captured tree."""
-    gone = {*plan.drop, *plan.update}
-    found: dict[Entry, Pointer] = {}
-    for entry in entries:
-        if entry.path in pointers and entry.path not in gone:
-            new = plan.pointers.get(entry.path)
-            found[replace(entry, oid=new[1]) if new else entry] = new[0] if new else pointers[entry.path]
-    return found
-
-
-def _own_pointer(pointer: Pointer) -> tuple[str, int]:
-    """Facts of the pointer's own text: the file when LFS contents were never fetched."""
-    import hashlib
-
-    text = pointer.text()
-    return hashlib.sha256(text).hexdigest(), len(text)
+# --- what comes out ---------------------------------------------------------------------------------------
 
 
 async def _write_tree(

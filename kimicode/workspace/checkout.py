@@ -1,10 +1,5 @@
 """One working tree that an agent may change, checkpointed as git trees by a git it cannot influence.
 
-    slots/<name>/w        working tree, seen by the sandbox; w/.git is a file that names gd
-    slots/<name>/gd       the agent's own git directory, seen by the sandbox, never trusted by the host
-    slots/<name>/scratch  for the launcher
-    slots/<name>/index/   the host's index of w, with the ignore patterns beside it
-
 Snapshots run with the session's store as git directory and the index of the slot: whatever the agent writes (a
 `.git` folder, a configuration, attributes that name filters, hooks) is data to that git.
 
@@ -17,11 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
-import shutil
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 from kimicode.core.ports import Slot
@@ -31,8 +22,8 @@ from kimicode.workspace.base import Base
 from kimicode.workspace.fill import place, place_lfs
 from kimicode.workspace.git import Git
 from kimicode.workspace.objects import list_tree
-from kimicode.workspace.paths import quoted_pattern
-from kimicode.workspace.store import Store, make_gitdir, read_json, write_json, write_text
+from kimicode.workspace.slot import SlotFolder
+from kimicode.workspace.store import Store
 
 DIFF_OPTIONS: Final = (
     "-r", "-p", "--binary", "--full-index", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv",
@@ -50,7 +41,7 @@ class Checkout:
         self._base = base
         self._tree = tree
         self._root = root
-        self._folder = store.slots / name
+        self._folder = SlotFolder(store, base, store.slots / name)
         self._lock = asyncio.Lock()
         self._git = Git()
         self._lfs = snapshot.LfsState()
@@ -79,47 +70,46 @@ class Checkout:
         """
         _check_name(name)
         self = cls(store, name, base, tree or base.tree, root or store.root, owner)
-        await asyncio.to_thread(self._make_folders)
-        self._use_index("first")
-        self._write_excludes(exclude)
+        at = self._folder
+        await asyncio.to_thread(at.make)
+        self._git = at.git("first")
+        at.write_excludes(exclude)
         await self._git.run("read-tree", "--reset", "-u", self._tree)
-        await asyncio.to_thread(place, store, self.slot.work, base.submodules, base.lfs)
-        await self._make_gitdir()
+        await asyncio.to_thread(place, store, at.work, base.submodules, base.lfs)
+        same = self._tree == base.tree
+        await asyncio.to_thread(at.write_gitdir, self._git.index if same else None)
+        if not same:
+            await store.git(index=at.gitdir / "index").run("read-tree", base.tree)
+        at.mend(owner)
         if owner is not None:
-            await asyncio.to_thread(self._give_away)
-        await snapshot.adopt_lfs(self._git, self.slot.work, base.lfs, self._lfs)
-        facts = {"tree": self._tree, "root": self._root, "owner": owner, "exclude": list(exclude)}
-        write_json(self._folder / "slot.json", facts)
+            await asyncio.to_thread(at.give_away, owner)
+        await snapshot.adopt_lfs(self._git, at.work, base.lfs, self._lfs)
+        at.save({"tree": self._tree, "root": self._root, "owner": owner, "exclude": list(exclude)})
         return self
 
     @classmethod
     async def open(cls, store: Store, name: str, base: Base | None = None) -> Checkout:
         """A slot that an earlier process made, whatever state it was left in. Raises ConfigError when incomplete."""
         _check_name(name)
-        facts = read_json(store.slots / name / "slot.json")
         base = base or Base.load(store)
+        facts = SlotFolder(store, base, store.slots / name).facts() if base is not None else None
         if facts is None or base is None:
             raise ConfigError(f"The checkout {name!r} of this session is incomplete.", hint="Make it again.")
         owner = tuple(facts["owner"]) if facts["owner"] else None
         self = cls(store, name, base, facts["tree"], facts["root"], owner)
         # A git that outlived its process may still wait at a FIFO.
-        await asyncio.to_thread(folder.remove_blocking, self.slot.work)
-        await asyncio.to_thread(self._take_over_index)
-        await asyncio.to_thread(self._mend_gitdir)
-        await snapshot.adopt_lfs(self._git, self.slot.work, base.lfs, self._lfs)
+        await asyncio.to_thread(folder.remove_blocking, self._folder.work)
+        self._git = await asyncio.to_thread(self._folder.take_over)
+        await asyncio.to_thread(self._folder.mend, owner)
+        await snapshot.adopt_lfs(self._git, self._folder.work, base.lfs, self._lfs)
         return self
 
     # --- core.ports.Checkout --------------------------------------------------------------------------
 
     @property
     def slot(self) -> Slot:
-        return Slot(
-            work=self._folder / "w",
-            gitdir=self._folder / "gd",
-            objects=self._store.base_objects,
-            root=self._root,
-            scratch=self._folder / "scratch",
-        )
+        at = self._folder
+        return Slot(at.work, at.gitdir, self._store.base_objects, self._root, at.scratch)
 
     @property
     def base(self) -> str:
@@ -152,35 +142,32 @@ class Checkout:
     async def exclude(self, paths: Sequence[str]) -> None:
         """Leave these paths out of snapshots from now on (files of the environment layer)."""
         async with self._lock:
-            facts = read_json(self._folder / "slot.json") or {}
+            facts = self._folder.facts() or {}
             merged = list(dict.fromkeys([*facts.get("exclude", ()), *paths]))
-            self._write_excludes(merged)
-            info = self.slot.gitdir / "info"
-            if info.is_dir() and not info.is_symlink():  # the agent may write here
-                folder.remove(info / "exclude")
-                shutil.copyfile(self._excludes, info / "exclude")
-            write_json(self._folder / "slot.json", {**facts, "exclude": merged})
+            self._folder.write_excludes(merged)
+            self._folder.copy_excludes()
+            self._folder.save({**facts, "exclude": merged})
 
     async def remove(self) -> None:
         """Delete the slot from the disk."""
         async with self._lock:
-            await asyncio.to_thread(folder.remove, self._folder)
+            await asyncio.to_thread(folder.remove, self._folder.path)
 
     # --- snapshot and restore -------------------------------------------------------------------------
 
     async def _snapshot(self) -> str:
-        await snapshot.sync_lfs(self._git, self.slot.work, self._lfs)
+        await snapshot.sync_lfs(self._git, self._folder.work, self._lfs)
         return await snapshot.take(self._git, self._known)
 
     async def _restore(self, tree: str) -> None:
-        work = self.slot.work
+        work = self._folder.work
         for attempt in range(2):
             await asyncio.to_thread(folder.remove_unseen, work)
             await snapshot.release_lfs(self._git, self._lfs)
             await self._git.probe("read-tree", "--reset", "-u", tree)
             await self._remove_leftovers()
             await self._refill_lfs(tree)
-            await asyncio.to_thread(self._mend_gitdir)
+            await asyncio.to_thread(self._folder.mend, self.owner)
             if self.owner is not None:
                 await asyncio.to_thread(folder.change_owner, work, *self.owner)
             await snapshot.adopt_lfs(self._git, work, self._base.lfs, self._lfs)
@@ -192,7 +179,7 @@ class Checkout:
         raise snapshot.unfaithful(work, tree)
 
     async def _remove_leftovers(self) -> None:
-        work = self.slot.work
+        work = self._folder.work
         rest = await self._git.run("ls-files", "-z", "--others", "--exclude-standard")
         names = [os.fsdecode(name) for name in rest.split(b"\0")[:-1]]
         for name in names:
@@ -214,86 +201,7 @@ class Checkout:
         now = {entry.path: entry.oid for entry in await list_tree(self._store.git(), tree, paths=paths)}
         for file in self._base.lfs:
             if now.get(file.path) == file.blob:
-                await asyncio.to_thread(place_lfs, self._store, self.slot.work, file)
-
-    # --- files of the slot ----------------------------------------------------------------------------
-
-    def _make_folders(self) -> None:
-        folder.remove(self._folder)
-        for name in ("w", "gd", "scratch", "index"):
-            (self._folder / name).mkdir(parents=True, mode=0o755)
-
-    def _use_index(self, name: str) -> None:
-        config = (f"core.excludesFile={self._excludes}",)
-        git = self._store.git(index=self._folder / "index" / name)
-        self._git = replace(git, worktree=self.slot.work, config=config)
-
-    def _take_over_index(self) -> None:
-        """Go on with a copy of the index: a git that outlived its killed parent may still write the old one."""
-        place = self._folder / "index"
-        old = sorted((p for p in place.iterdir() if p.suffix != ".lock"), key=lambda p: p.lstat().st_mtime_ns)
-        name = secrets.token_hex(8)
-        if old:
-            shutil.copy2(old[-1], place / name)
-        for path in place.iterdir():
-            if path.name != name:
-                path.unlink(missing_ok=True)
-        self._use_index(name)
-
-    @property
-    def _excludes(self) -> Path:
-        return self._folder / "excludes"
-
-    def _write_excludes(self, paths: Sequence[str]) -> None:
-        user = self._store.excludes.read_bytes().decode("utf-8", "surrogateescape")
-        own = [module.path for module in self._base.submodules] + list(paths)
-        write_text(
-            self._excludes, user + "".join(quoted_pattern(path) + "\n" for path in own if "\n" not in path)
-        )
-
-    async def _make_gitdir(self) -> None:
-        """The agent's git directory: the base as its only commit, so that status, log, diff and commit work."""
-        gitdir, base = self.slot.gitdir, self._base
-        refs = [(f"refs/heads/{base.branch}", base.commit)]
-        if base.tag:
-            refs.append((f"refs/tags/{base.tag}", base.commit))
-        make_gitdir(
-            gitdir,
-            config=self._store.config(),
-            head=f"ref: refs/heads/{base.branch}",
-            alternates=(self._store.base_objects,),
-            refs=refs,
-        )
-        for source, name in (
-            (self._excludes, "exclude"),
-            (self._store.gitdir / "info" / "attributes", "attributes"),
-        ):
-            shutil.copyfile(source, gitdir / "info" / name)
-        assert self._git.index is not None
-        if self._tree == base.tree:
-            shutil.copy2(self._git.index, gitdir / "index")
-        else:
-            await self._store.git(index=gitdir / "index").run("read-tree", base.tree)
-        write_text(self.slot.work / ".git", f"gitdir: {gitdir}\n")
-
-    def _mend_gitdir(self) -> None:
-        """Put back the `.git` file and take away the locks that a killed command left."""
-        work, gitdir = self.slot.work, self.slot.gitdir
-        folder.remove(work / ".git")
-        fd = os.open(
-            work / ".git", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
-        )
-        with open(fd, "wb") as file:
-            file.write(os.fsencode(f"gitdir: {gitdir}\n"))
-            if self.owner is not None:
-                os.fchown(fd, *self.owner)
-        for name in ("index.lock", "HEAD.lock", "config.lock", "packed-refs.lock"):
-            (gitdir / name).unlink(missing_ok=True)
-
-    def _give_away(self) -> None:
-        assert self.owner is not None
-        for path in (self.slot.work, self.slot.gitdir, self.slot.scratch):
-            folder.change_owner(path, *self.owner)
+                await asyncio.to_thread(place_lfs, self._store, self._folder.work, file)
 
 
 def _check_name(name: str) -> None:

@@ -59,9 +59,9 @@ def slug(text: str) -> str:
     return name or (words[0][:SLUG_LENGTH] if words else "change")
 
 
-def branch_name(title: str, short_id: str) -> str:
+def branch_name(title: str, short_id: str, prefix: str = "kimicode/") -> str:
     """`kimicode/<slug>-<short id>`."""
-    return check_branch(f"kimicode/{slug(title)}-{short_id}")
+    return check_branch(f"{prefix}{slug(title)}-{short_id}")
 
 
 def check_branch(name: str) -> str:

@@ -151,7 +151,10 @@ def test_budget_notes_come_once_and_the_later_one_replaces_the_earlier() -> None
     assert after(steps(5), limits=limits) == Remind("half")
     assert after(steps(5), half, limits=limits) == CallModel()
     assert after(steps(8), half, limits=limits) == Remind("fifth")
-    assert after(steps(8), [ev.UserSpoke(text="", source="harness", topic="fifth")], limits=limits) == CallModel()
+    assert (
+        after(steps(8), [ev.UserSpoke(text="", source="harness", topic="fifth")], limits=limits)
+        == CallModel()
+    )
 
 
 def test_compaction_before_the_window_is_full() -> None:
@@ -183,7 +186,9 @@ def test_titles() -> None:
 def _anything() -> st.SearchStrategy[list[ev.Event]]:
     keys = st.sampled_from(["0.0", "0.1", "1.0", "9.9"])
     event = st.one_of(
-        st.builds(lambda n, s: reply(s, *n)[1], st.lists(st.sampled_from("ab"), max_size=2), st.integers(0, 2)),
+        st.builds(
+            lambda n, s: reply(s, *n)[1], st.lists(st.sampled_from("ab"), max_size=2), st.integers(0, 2)
+        ),
         st.builds(lambda s: reply(s)[0], st.integers(0, 2)),
         st.builds(lambda k, e: ran(k, effect=e)[0], keys, st.sampled_from(["read", "write", "exec"])),
         st.builds(lambda k: ran(k)[1], keys),

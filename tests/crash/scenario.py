@@ -24,7 +24,9 @@ from kimicode.tools.shell import WRAPPER
 
 SCRIPT: tuple[Reply, ...] = (
     make_reply("Look.", ("list_files", {}), ("read_file", {"files": ["src/calc.py"]})),
-    make_reply("", ("search", {"pattern": "def"}), ("read_file", {"files": ["README.md", "src/calc.py:1-2"]})),
+    make_reply(
+        "", ("search", {"pattern": "def"}), ("read_file", {"files": ["README.md", "src/calc.py:1-2"]})
+    ),
     make_reply("", ("shell", {"command": "count"})),
     make_reply("", ("edit_file", {"edits": [{"path": "src/calc.py", "old": "a - b", "new": "a + b"}]})),
     make_reply("", ("shell", {"command": "count"}), ("read_file", {"files": ["counter.txt"]})),
@@ -115,10 +117,16 @@ class Stage:
     def begin(self, sink: Sink) -> None:
         config = Config.model_validate({"checks": {"commands": []}})
         request = FixRequest(task="Fix add", repo=self.repo, yes=True)
-        self._run(fix(request, config, sinks=[sink], approve=allow, environ=dict(self.environ), adapters=ADAPTERS))
+        self._run(
+            fix(request, config, sinks=[sink], approve=allow, environ=dict(self.environ), adapters=ADAPTERS)
+        )
 
     def go_on(self, sink: Sink) -> None:
-        self._run(resume(self.session.name, sinks=[sink], approve=allow, environ=dict(self.environ), adapters=ADAPTERS))
+        self._run(
+            resume(
+                self.session.name, sinks=[sink], approve=allow, environ=dict(self.environ), adapters=ADAPTERS
+            )
+        )
 
     def _run(self, work: object) -> None:
         outcome = asyncio.run(work)  # type: ignore[arg-type]

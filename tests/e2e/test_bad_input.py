@@ -36,7 +36,17 @@ def closed_port() -> int:
     ],
 )
 def test_options(world: World, args: list[str], code: int, words: list[str]) -> None:
-    base = ["fix", "Do it", "--repo", str(world.repo), "--sandbox", "host", "--yes", "--base-url", "http://127.0.0.1:9/v1"]
+    base = [
+        "fix",
+        "Do it",
+        "--repo",
+        str(world.repo),
+        "--sandbox",
+        "host",
+        "--yes",
+        "--base-url",
+        "http://127.0.0.1:9/v1",
+    ]
     done = world.run(*base, *args)
     assert done.returncode == code, done.stderr
     assert all(w in done.stderr for w in words), done.stderr
@@ -45,7 +55,8 @@ def test_options(world: World, args: list[str], code: int, words: list[str]) -> 
 
 
 @pytest.mark.parametrize(
-    ("task", "words"), [("", ["empty"]), ("   ", ["empty"]), ("@/no/such/file", ["/no/such/file"]), ("-", ["empty"])]
+    ("task", "words"),
+    [("", ["empty"]), ("   ", ["empty"]), ("@/no/such/file", ["/no/such/file"]), ("-", ["empty"])],
 )
 def test_tasks(world: World, task: str, words: list[str]) -> None:
     done = world.run("fix", task, "--repo", str(world.repo), stdin="")
@@ -96,9 +107,19 @@ def test_quota_is_never_retried(world: World) -> None:
 def test_an_endpoint_that_is_not_there(world: World) -> None:
     world.env = {"KIMICODE_RETRY_FOR": "1"}
     done = world.run(
-        "fix", "x", "--repo", str(world.repo), "--sandbox", "host", "--yes", "--base-url", f"http://127.0.0.1:{closed_port()}/v1"
+        "fix",
+        "x",
+        "--repo",
+        str(world.repo),
+        "--sandbox",
+        "host",
+        "--yes",
+        "--base-url",
+        f"http://127.0.0.1:{closed_port()}/v1",
     )
-    assert done.returncode == 75 and "127.0.0.1" in done.stderr and "kimicode resume" in done.stderr, done.stderr
+    assert done.returncode == 75 and "127.0.0.1" in done.stderr and "kimicode resume" in done.stderr, (
+        done.stderr
+    )
 
 
 def test_no_docker_is_6_with_the_remedy(world: World) -> None:

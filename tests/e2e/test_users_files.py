@@ -44,7 +44,8 @@ def test_a_result_that_needs_the_users_changes_makes_no_branch(world: World) -> 
     whole = '"""Who pays how much."""\n'
     with serve(
         LOOK,
-        edit("billsplit/split.py", BUG, repaired) + edit("billsplit/split.py", whole, whole + "\nfrom billsplit.money import odd as _odd\n"),
+        edit("billsplit/split.py", BUG, repaired)
+        + edit("billsplit/split.py", whole, whole + "\nfrom billsplit.money import odd as _odd\n"),
         edit("billsplit/split.py", "= odd(", "= _odd("),
         submit(),
     ) as server:

@@ -41,10 +41,14 @@ def test_a_fix_is_verified_and_nothing_of_the_users_is_touched(world: World) -> 
 
 def test_a_fix_that_breaks_another_test_fails(world: World) -> None:
     wrong = "    return [cents] + [0] * (people - 1) if people > 1 else [cents]\n"
-    with serve(LOOK, edit("billsplit/split.py", BUG, wrong), submit(), say("It stays as it is."), say("Done.")) as server:
+    with serve(
+        LOOK, edit("billsplit/split.py", BUG, wrong), submit(), say("It stays as it is."), say("Done.")
+    ) as server:
         ran = world.fix(server)
     assert ran.code == 1, ran.says()
-    assert ran.out["status"] == "failed" and ran.out["evidence"]["broken"] == ["tests.test_split.SplitTest.test_even"]
+    assert ran.out["status"] == "failed" and ran.out["evidence"]["broken"] == [
+        "tests.test_split.SplitTest.test_even"
+    ]
 
 
 def test_submit_refuses_while_something_is_broken_and_the_agent_can_repair_it(world: World) -> None:
@@ -66,13 +70,25 @@ def test_submit_refuses_while_something_is_broken_and_the_agent_can_repair_it(wo
     ("name", "old", "new"),
     [
         ("edited", "sum(split(10000, 3)), 10000", "sum(split(10000, 3)), 9999"),
-        ("skipped", "    def test_nothing_is_lost", '    @unittest.skip("later")\n    def test_nothing_is_lost'),
-        ("deleted", "    def test_nothing_is_lost(self):\n        self.assertEqual(sum(split(10000, 3)), 10000)\n", ""),
+        (
+            "skipped",
+            "    def test_nothing_is_lost",
+            '    @unittest.skip("later")\n    def test_nothing_is_lost',
+        ),
+        (
+            "deleted",
+            "    def test_nothing_is_lost(self):\n        self.assertEqual(sum(split(10000, 3)), 10000)\n",
+            "",
+        ),
     ],
 )
 def test_the_failing_test_cannot_be_talked_away(world: World, name: str, old: str, new: str) -> None:
     with serve(
-        call("read_file", files=["tests/test_split.py"]), edit("tests/test_split.py", old, new), submit(), say("x"), say("y")
+        call("read_file", files=["tests/test_split.py"]),
+        edit("tests/test_split.py", old, new),
+        submit(),
+        say("x"),
+        say("y"),
     ) as server:
         ran = world.fix(server)
     assert ran.code in (1, 4), ran.says()
@@ -126,7 +142,10 @@ def test_the_same_call_again_and_again_is_stopped(world: World) -> None:
 @pytest.mark.parametrize("sandbox", ["docker", "bwrap"])
 def test_the_same_in_a_real_sandbox(world: World, sandbox: str, need_sandbox: None) -> None:
     before = world.fingerprint()
-    probe = call("shell", command="pwd; id -u; cat /proc/net/dev | wc -l; ls -a ~ | wc -l; git status --short; git log --oneline")
+    probe = call(
+        "shell",
+        command="pwd; id -u; cat /proc/net/dev | wc -l; ls -a ~ | wc -l; git status --short; git log --oneline",
+    )
     with serve(LOOK + probe, REPAIR + call("check"), submit()) as server:
         ran = world.fix(server, sandbox=sandbox)
         seen = server.requests[1].body["messages"][-1]["content"]

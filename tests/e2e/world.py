@@ -30,7 +30,11 @@ def submit(title: str = "Keep the odd cents", body: str = "They were rounded awa
     return call("submit", title=title, body=body)
 
 
-LOOK = say("I will look first.", think="Let me see.") + call("read_file", files=["billsplit/split.py"]) + call("check")
+LOOK = (
+    say("I will look first.", think="Let me see.")
+    + call("read_file", files=["billsplit/split.py"])
+    + call("check")
+)
 REPAIR = edit("billsplit/split.py", BUG, FIX)
 
 
@@ -70,7 +74,9 @@ class World:
         }
         return kept | own | self.env
 
-    def run(self, *args: str, stdin: str | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *args: str, stdin: str | None = None, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "kimicode", *args],
             env=self.environment(),

@@ -26,7 +26,7 @@ _SUITE = re.compile(r"^( {2,80})(\S.{0,500})$")
 _BULLET = re.compile(r"^ {2}● (.{1,900})$")
 _VITEST = re.compile(
     r"^ {0,3}([✓↓□]|FAIL) {1,3}(?:\|[^|]{1,60}\| )?([^\s>]{1,500}\.[cm]?[jt]sx?)"
-    r"(?: > (.{1,900}?))?(?: \d+m?s)?(?: \[[^\]]{0,500}\])?$"
+    r"(?: > (.{1,900}?))?(?: \d{1,9}m?s)?(?: \[[^\[\]]{0,500}\])?$"
 )
 _MARKS: dict[str, TestOutcome] = {
     "✓": "passed", "√": "passed", "✕": "failed", "×": "failed", "FAIL": "failed",

@@ -29,7 +29,7 @@ _WORDS: dict[str, TestOutcome] = {
     "XPASS": "xpassed",
 }
 _WORD = "PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS"
-_PROGRESS = re.compile(r"\s{1,200}\[ {0,3}\d{1,3}%\]$|\s{1,200}\[\s{0,6}\d{1,7}/\d{1,7}\]$")
+_PROGRESS = re.compile(r" {0,3}\d{1,3}%| {0,7}\d{1,7}/\d{1,7}")
 _WORKER = re.compile(rf"^\[gw\d+\] (?:\[[ \d%/]{{1,20}}\] )?({_WORD}) (.+)$")
 _SUMMARY = re.compile(rf"^({_WORD}|SUBFAILED\[.{{0,200}}?\]) (\S.*)$")
 _TOTAL = re.compile(
@@ -270,7 +270,10 @@ class _Printed:
             self._verbose(line)
 
     def _verbose(self, line: str) -> None:
-        line = _PROGRESS.sub("", line).rstrip()
+        line = line.rstrip()
+        at = line.rfind(" [")
+        if line.endswith("]") and at >= 0 and _PROGRESS.fullmatch(line[at + 2 : -1]):
+            line = line[:at].rstrip()
         for word in _WORDS:
             if line.endswith(" " + word):
                 self._set(line[: -len(word) - 1], word)
