@@ -60,8 +60,12 @@ async def demo(
         environ = {**environ, "KIMICODE_STATE_DIR": str(folder / "state")}
         request = FixRequest(task=conversation["task"], repo=repo, yes=True, bundled=True)
         outcome = await fix(request, config, sinks=sinks, approve=approve, environ=environ, adapters=adapters)
-    look = f"look at it: git -C {repo} show {outcome.branch}" if outcome.branch else f"look at it: {repo}"
-    return outcome.model_copy(update={"hint": look})
+    notes = (
+        outcome.notes
+        if live
+        else (*outcome.notes, "nothing was paid: the cost is what these tokens would cost")
+    )
+    return outcome.model_copy(update={"notes": notes})
 
 
 def aim(config: Config, base_url: str) -> Config:

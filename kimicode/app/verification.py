@@ -86,7 +86,6 @@ class Verification:
         run, known = self._run, self._known(tree, tests, again=role in AGAIN.values())
         missing = [c for c in run.checks if c.command not in known]
         if missing:
-            run.say(f"checks, {role.replace('_', ' ')}: {', '.join(c.command for c in missing)}")
             checkout = await run.open_checkout(f"verify-{role.replace('_', '-')}-{tree[:8]}", tree)
             sandbox = await run.start_sandbox(checkout)
             try:

@@ -44,43 +44,49 @@ _KEY_PATHS: Final = (
 )
 _KEY_SUFFIXES: Final = (".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".ppk", ".agekey")
 
-_TOKENS: Final[tuple[tuple[str, str], ...]] = (
-    ("GitHub token", r"\bgh[pousr]_[A-Za-z0-9]{36,251}\b|\bgithub_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}\b"),
-    ("GitLab token", r"\bgl(?:pat|dt|rt|cbt|ptt|ft|soat)-[A-Za-z0-9_\-]{20,64}"),
-    ("AWS access key", r"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b"),
-    ("Google API key", r"\bAIza[A-Za-z0-9_\-]{35}(?![A-Za-z0-9_\-])"),
-    ("Google OAuth secret", r"\bGOCSPX-[A-Za-z0-9_\-]{28}(?![A-Za-z0-9_\-])"),
-    ("Slack token", r"\bxox[abeoprs]-[0-9A-Za-z\-]{20,250}"),
-    ("Slack webhook", r"hooks\.slack\.com/services/T[A-Z0-9]{8,12}/B[A-Z0-9]{8,12}/[A-Za-z0-9]{24}"),
-    ("Stripe key", r"\b[sr]k_live_[A-Za-z0-9]{20,250}\b"),
-    ("Anthropic key", r"\bsk-ant-[a-z0-9]{4,8}-[A-Za-z0-9_\-]{40,200}"),
-    ("OpenAI key", r"\bsk-(?:proj|svcacct|admin)-[A-Za-z0-9_\-]{40,250}"),
-    ("API key", r"\bsk-(?:kimi-)?[A-Za-z0-9]{32,128}\b"),
-    ("npm token", r"\bnpm_[A-Za-z0-9]{36}\b"),
-    ("PyPI token", r"\bpypi-AgEI[A-Za-z0-9_\-]{50,}"),
-    ("Hugging Face token", r"\bhf_[A-Za-z0-9]{34,40}\b"),
-    ("SendGrid key", r"\bSG\.[A-Za-z0-9_\-]{22}\.[A-Za-z0-9_\-]{43}(?![A-Za-z0-9_\-])"),
-    ("DigitalOcean token", r"\bdo[opr]_v1_[a-f0-9]{64}\b"),
-    ("JSON web token", r"\beyJ[A-Za-z0-9_\-]{10,}\.eyJ[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]{20,}"),
-)
+_TOKENS: Final[tuple[tuple[str, str, str], ...]] = (
+    ("GitHub token", "gh[pousr]_|github_pat_",
+     r"\bgh[pousr]_[A-Za-z0-9]{36,251}\b|\bgithub_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}\b"),
+    ("GitLab token", "gl(?:pat|dt|rt|cbt|ptt|ft|soat)-", r"\bgl(?:pat|dt|rt|cbt|ptt|ft|soat)-[A-Za-z0-9_\-]{20,64}"),
+    ("AWS access key", "AKIA|ASIA", r"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b"),
+    ("Google API key", "AIza", r"\bAIza[A-Za-z0-9_\-]{35}(?![A-Za-z0-9_\-])"),
+    ("Google OAuth secret", "GOCSPX-", r"\bGOCSPX-[A-Za-z0-9_\-]{28}(?![A-Za-z0-9_\-])"),
+    ("Slack token", "xox[abeoprs]-", r"\bxox[abeoprs]-[0-9A-Za-z\-]{20,250}"),
+    ("Slack webhook", r"hooks\.slack\.com/",
+     r"hooks\.slack\.com/services/T[A-Z0-9]{8,12}/B[A-Z0-9]{8,12}/[A-Za-z0-9]{24}"),
+    ("Stripe key", "[sr]k_live_", r"\b[sr]k_live_[A-Za-z0-9]{20,250}\b"),
+    ("Anthropic key", "sk-ant-", r"\bsk-ant-[a-z0-9]{4,8}-[A-Za-z0-9_\-]{40,200}"),
+    ("OpenAI key", "sk-(?:proj|svcacct|admin)-", r"\bsk-(?:proj|svcacct|admin)-[A-Za-z0-9_\-]{40,250}"),
+    ("API key", "sk-", r"\bsk-(?:kimi-)?[A-Za-z0-9]{32,128}\b"),
+    ("npm token", "npm_", r"\bnpm_[A-Za-z0-9]{36}\b"),
+    ("PyPI token", "pypi-AgEI", r"\bpypi-AgEI[A-Za-z0-9_\-]{50,500}"),
+    ("Hugging Face token", "hf_", r"\bhf_[A-Za-z0-9]{34,40}\b"),
+    ("SendGrid key", r"SG\.", r"\bSG\.[A-Za-z0-9_\-]{22}\.[A-Za-z0-9_\-]{43}(?![A-Za-z0-9_\-])"),
+    ("DigitalOcean token", "do[opr]_v1_", r"\bdo[opr]_v1_[a-f0-9]{64}\b"),
+    ("JSON web token", "eyJ",
+     r"(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{10,500}\.eyJ[A-Za-z0-9_\-]{10,8000}\.[A-Za-z0-9_\-]{20,2000}"),
+)  # fmt: skip
+"""Name, what every token of this kind contains, its shape. Repetitions are bounded: a file may be written so that an
+unbounded one takes forever."""
+
 _RANDOM: Final = frozenset({"API key", "AWS access key", "npm token", "Hugging Face token", "Google API key"})
 """Shapes so plain that the body must also look random: `sk-` + 32 letters may be a CSS class or a dummy."""
 
-# A key has a body: the marker alone stands in every TLS library's source.
+# A key has a body: the marker alone stands in every TLS library's source. Between the lines of a key stand line breaks,
+# or in source code quotes, escapes and indentation.
 _PEM: Final = (
-    r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
-    r"(?:\\[rn]|[\s\"'+,\\])*(?:[A-Za-z\-]+: [^\n]*\n|\s)*(?:[A-Za-z0-9+/=]{16,}(?:\\[rn]|[\s\"'+,\\])*){2,}"
+    r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----(?:\\[rn]|[\s\"'+,\\]){0,80}"
+    r"(?:[A-Za-z\-]{1,40}: [^\n]{0,200}\n\s{0,4}){0,6}(?:[A-Za-z0-9+/=]{16,}(?:\\[rn]|[\s\"'+,\\]){0,80}){2,}"
 )
-_PATTERNS: Final = tuple(
-    (name, re.compile(text.encode())) for name, text in (("private key", _PEM), *_TOKENS)
-)
-_TEXT_PATTERNS: Final = tuple((name, re.compile(text)) for name, text in (("private key", _PEM), *_TOKENS))
+_SHAPES: Final = (("private key", "PRIVATE KEY", _PEM), *_TOKENS)
+_PATTERNS: Final = tuple((name, re.compile(shape.encode())) for name, _, shape in _SHAPES)
+_TEXT_PATTERNS: Final = tuple((name, re.compile(shape)) for name, _, shape in _SHAPES)
 
-SCAN_PREFILTER: Final = (
-    r"PRIVATE KEY|gh[pousr]_|github_pat_|gl(pat|dt|rt|cbt|ptt|ft|soat)-|AKIA|ASIA|AIza|GOCSPX-|xox[abeoprs]-|"
-    r"hooks\.slack\.com/|k_live_|sk-|npm_|pypi-AgEI|hf_|SG\.|do[opr]_v1_|eyJ"
-)
+SCAN_PREFILTER: Final = "|".join(sign.replace("(?:", "(") for _, sign, _ in _SHAPES)
 """Regular expression (POSIX extended and PCRE alike) that every file with a hit by content matches: a cheap sieve."""
+
+_SIEVE: Final = re.compile(SCAN_PREFILTER.encode())
+_TEXT_SIEVE: Final = re.compile(SCAN_PREFILTER)
 
 
 def secret_name(path: str) -> str | None:
@@ -99,6 +105,8 @@ def secret_name(path: str) -> str | None:
 def secret_content(data: bytes) -> str | None:
     """Why these bytes are taken for a secret, or None. Looks at the first SCAN_LIMIT bytes."""
     data = data[:SCAN_LIMIT]
+    if _SIEVE.search(data) is None:
+        return None
     for name, pattern in _PATTERNS:
         for match in pattern.finditer(data):
             if name not in _RANDOM or _looks_random(match.group().decode("latin-1")):
@@ -149,6 +157,8 @@ class Redactor:
         """`text` without known values and vendor tokens. The same text comes back when there are none."""
         if self._known is not None:
             text = self._known.sub(self.MARK, text)
+        if _TEXT_SIEVE.search(text) is None:
+            return text
         for name, pattern in _TEXT_PATTERNS:
             text = pattern.sub(functools.partial(_replacement, name), text)
         return text

@@ -11,35 +11,30 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from kimicode.errors import ConfigError, RepositoryError, UsageError
-from kimicode.workspace.base import Base, LeftOut
+from kimicode.workspace.base import Base
 from kimicode.workspace.fill import collect
 from kimicode.workspace.git import Git
-from kimicode.workspace.lfs import Pointer, describe_file, find_pointers
+from kimicode.workspace.lfs import find_pointers
 from kimicode.workspace.objects import (
-    ABSENT,
     GITLINK,
-    SYMLINK,
     Entry,
     decode,
-    encode,
     lines,
     list_tree,
     within,
 )
+from kimicode.workspace.plan import Changed, Plan
 from kimicode.workspace.repository import Commit, Repository, read_commit
-from kimicode.workspace.secrets import scan_file, scan_tree
+from kimicode.workspace.secrets import scan_tree
 from kimicode.workspace.store import Store, write_text
 
 MAX_FILES: Final = 200_000
 MAX_BYTES: Final = 5 * 1024**3
-
-NESTED: Final = "nested git repository"
-MISSING: Final = "not in this partial clone"
 
 BASE_AUTHOR: Final = "kimicode <kimicode@localhost>"
 
@@ -76,18 +71,15 @@ async def capture(
     )
     _check_paths(roots, entries, changed)
     size = _check_size(repository.root, entries, changed, roots)
-    plan = _Plan()
-    await asyncio.to_thread(_judge_tree, plan, entries, secrets, frozenset(keep))
+    plan, kept = Plan(), frozenset(keep)
+    plan.judge_tree(entries, secrets, kept)
     pointers = await find_pointers(git, entries, repository.attributes)
-    await asyncio.to_thread(
-        _judge_changes, plan, repository.root, entries, changed, pointers, frozenset(keep)
-    )
+    await asyncio.to_thread(plan.judge_changes, repository.root, entries, changed, pointers, kept)
     tree = await _write_tree(git, repository, parent.tree, plan, entries, roots, with_changes)
-    plan.named += [LeftOut(path, reason) for path, reason in plan.drop.items() if reason]
-    links = [e for e in entries if e.mode == GITLINK]
+    links = [entry for entry in entries if entry.mode == GITLINK]
     work = repository.root if with_changes else None
     (submodules, lfs), commit = await asyncio.gather(
-        collect(repository, store, work, links, _lfs_entries(plan, entries, pointers)),
+        collect(repository, store, work, links, plan.lfs(entries, pointers)),
         _base_commit(git, store, parent, tree),
     )
     result = Base(
@@ -95,13 +87,13 @@ async def capture(
         head_tree=parent.tree,
         tree=tree,
         commit=commit,
-        dirty=bool(plan.update or plan.pointers),
+        dirty=plan.dirty,
         branch=repository.branch or "main",
         tag=tag,
-        files=len(entries) + sum(1 for c in changed if c.untracked),
+        files=len(entries) + sum(1 for change in changed if change.untracked),
         size=size,
         paths=roots,
-        left_out=tuple(sorted(plan.named, key=lambda item: item.path)),
+        left_out=plan.named(),
         submodules=submodules,
         lfs=lfs,
     )
@@ -114,14 +106,14 @@ def _settings(repository: Repository, store: Store) -> tuple[str, ...]:
     return (*own, f"core.excludesFile={store.excludes}")
 
 
-async def _nothing() -> list[_Changed]:
+async def _nothing() -> list[Changed]:
     return []
 
 
 # --- what the user changed -----------------------------------------------------------------------------
 
 
-async def _changes(git: Git, repository: Repository, roots: Sequence[str]) -> list[_Changed]:
+async def _changes(git: Git, repository: Repository, roots: Sequence[str]) -> list[Changed]:
     """Files whose index entry or content differs from HEAD, and untracked ones."""
     assert git.index is not None
     if not await asyncio.to_thread(_copy_index, repository, git.index):
@@ -130,7 +122,7 @@ async def _changes(git: Git, repository: Repository, roots: Sequence[str]) -> li
         "status", "--porcelain=v2", "-z", "--untracked-files=all", "--ignore-submodules=all", "--no-renames",
         "--", *roots,
     )  # fmt: skip
-    changed: list[_Changed] = []
+    changed: list[Changed] = []
     for row in out.split(b"\0")[:-1]:
         kind, name = row[:1], row
         if kind == b"u":
@@ -140,7 +132,7 @@ async def _changes(git: Git, repository: Repository, roots: Sequence[str]) -> li
                 + repository.head[:12],
             )
         name = row.split(b" ", 8)[8] if kind == b"1" else row[2:]
-        changed.append(_Changed(decode(name), kind == b"?"))
+        changed.append(Changed(decode(name), kind == b"?"))
     return changed
 
 
@@ -196,7 +188,7 @@ def _roots(paths: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(set(roots)))
 
 
-def _check_paths(roots: Sequence[str], entries: Sequence[Entry], changed: Sequence[_Changed]) -> None:
+def _check_paths(roots: Sequence[str], entries: Sequence[Entry], changed: Sequence[Changed]) -> None:
     names = [entry.path for entry in entries] + [change.path for change in changed]
     for root in roots:
         if not any(within(name, (root,)) for name in names):
@@ -207,7 +199,7 @@ def _check_paths(roots: Sequence[str], entries: Sequence[Entry], changed: Sequen
 
 
 def _check_size(
-    root: Path, entries: Sequence[Entry], changed: Sequence[_Changed], roots: Sequence[str]
+    root: Path, entries: Sequence[Entry], changed: Sequence[Changed], roots: Sequence[str]
 ) -> int:
     size = sum(max(entry.size, 0) for entry in entries)
     untracked = [change.path for change in changed if change.untracked]
@@ -234,14 +226,14 @@ async def _write_tree(
     git: Git,
     repository: Repository,
     head_tree: str,
-    plan: _Plan,
+    plan: Plan,
     entries: Sequence[Entry],
     roots: Sequence[str],
     with_changes: bool,
 ) -> str:
     assert git.index is not None
     try:
-        if not (plan.update or plan.drop or plan.keep_committed or plan.pointers or roots):
+        if plan.empty and not roots:
             return head_tree
         if not (with_changes and git.index.exists()):
             await git.run("read-tree", head_tree)
@@ -249,24 +241,18 @@ async def _write_tree(
         if roots:
             known = (await git.run("ls-files", "-z")).split(b"\0")[:-1]
             outside = [name for name in map(decode, known) if not within(name, roots)]
-        fixed = [f"{ABSENT} {'0' * len(head_tree)}\t{path}" for path in (*outside, *plan.drop)]
-        fixed += [f"{facts}\t{path}" for path, facts in plan.keep_committed.items()]
-        modes = {entry.path: entry.mode for entry in entries}
-        for path, (pointer, _) in plan.pointers.items():
-            oid = (await git.run("hash-object", "-w", "--stdin", stdin=pointer.text())).decode().strip()
-            plan.pointers[path] = (pointer, oid)
-            fixed.append(f"{modes[path]} {oid}\t{path}")
-        if fixed:
-            await git.run(
-                "update-index", "-z", "--index-info", stdin=b"".join(encode(row) + b"\0" for row in fixed)
-            )
+        for path, pointer in plan.pointers.items():
+            oid = await git.run("hash-object", "-w", "--stdin", stdin=pointer.text())
+            plan.written[path] = oid.decode().strip()
+        rows = plan.index_rows(head_tree, entries, outside)
+        if rows:
+            await git.run("update-index", "-z", "--index-info", stdin=lines(rows))
         if plan.update:
             # Without the user's objects, git writes its own copies and does not renew the times of theirs. A
             # sparse index holds folders as trees, which have to be read.
             own = git if repository.sparse else replace(git, alternates=())
-            await own.run(
-                "update-index", "--add", "--remove", "--replace", "-z", "--stdin", stdin=lines(plan.update)
-            )
+            options = ("--add", "--remove", "--replace", "-z", "--stdin")
+            await own.run("update-index", *options, stdin=lines(plan.update))
         return (await git.run("write-tree", "--missing-ok")).decode().strip()
     finally:
         for leftover in (git.index, git.index.with_name(git.index.name + ".lock")):
@@ -286,6 +272,9 @@ async def _base_commit(git: Git, store: Store, parent: Commit, tree: str) -> str
     # Window 0: what the user's packs have compressed already is copied, nothing is compared anew.
     options = ("--revs", "-q", "--window=0", "--delta-base-offset", str(pack))
     await git.run("pack-objects", *options, stdin=commit.encode() + b"\n")
+    # Readable for the user that a sandbox runs as, whatever the umask.
+    for folder in (store.base_objects, pack.parent, store.base_objects / "info"):
+        folder.chmod(0o755)
     for file in pack.parent.iterdir():
         file.chmod(0o444)
     return commit

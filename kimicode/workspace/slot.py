@@ -1,11 +1,11 @@
 """The folders of one checkout and the files in them that are not the working tree.
 
-    slots/<name>/w          working tree, seen by the sandbox; w/.git is a file that names gd
-    slots/<name>/gd         the agent's own git directory, seen by the sandbox, never trusted by the host
-    slots/<name>/scratch    for the launcher
-    slots/<name>/index/     the host's index of w
-    slots/<name>/excludes   ignore patterns of the user, and paths that snapshots leave out
-    slots/<name>/slot.json  written last: a slot without it is incomplete
+slots/<name>/w          working tree, seen by the sandbox; w/.git is a file that names gd
+slots/<name>/gd         the agent's own git directory, seen by the sandbox, never trusted by the host
+slots/<name>/scratch    for the launcher
+slots/<name>/index/     the host's index of w
+slots/<name>/excludes   ignore patterns of the user, and paths that snapshots leave out
+slots/<name>/slot.json  written last: a slot without it is incomplete
 """
 
 from __future__ import annotations

@@ -122,3 +122,17 @@ def test_redacting_twice_changes_nothing_more(text: str) -> None:
     redactor = Redactor(["a-secret-value"])
     once = redactor.redact(text + "a-secret-value" + text)
     assert "a-secret-value" not in once and redactor.redact(once) == once
+
+
+def test_hostile_text_takes_no_longer_than_other_text() -> None:
+    """The pytest timeout is the limit: an unbounded repetition would take hours on these."""
+    size = 400_000
+    begin = "-----BEGIN PRIVATE KEY-----"
+    pieces = (
+        begin + " " * size, "eyJaaaaaaaaaaaa-" * (size // 16), "pypi-AgEI-" * (size // 10), "-----BEGIN " + "A " * size,
+        "sk-ant-api03-" * (size // 13), (begin + "\nA: b\n") * (size // 32),
+        begin + "A" * 15 + "\n" + ("A" * 15 + "\n") * (size // 16),
+    )  # fmt: skip
+    for piece in pieces:
+        secret_content(piece.encode())
+        Redactor(["some-known-value"]).redact(piece)

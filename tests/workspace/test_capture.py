@@ -428,7 +428,8 @@ def test_nested_repositories_and_unreadable_things_of_the_user_are_named(tmp_pat
     os.mkfifo(user / "pipe")
     session = start(user, tmp_path / "s")
     assert [(item.path, item.reason) for item in session.base.left_out] == [
-        ("nested/", "nested git repository")
+        ("b", "not a regular file"),
+        ("nested/", "nested git repository"),
     ]
     assert contents(session.work).keys() == {"a"}
 
