@@ -50,6 +50,7 @@ class World:
         return self.folder / "billsplit-repo"
 
     def make(self) -> World:
+        self.folder.mkdir(parents=True, exist_ok=True)
         shutil.copytree(BUNDLED, self.repo)
         self.git("init", "-q", "-b", "main")
         self.git("add", "-A")
