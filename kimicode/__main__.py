@@ -13,6 +13,10 @@ def main() -> None:
 
         sys.stdout.write(VERSION_LINE + "\n")
         return
+    import gc
+
+    # What is imported stays, so collections in between find nothing; app.fix has them begin with the agent's work.
+    gc.disable()
     from kimicode.cli.main import run
 
     sys.exit(run(arguments))

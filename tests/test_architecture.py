@@ -28,8 +28,9 @@ MAX_FILE, MAX_CLASS, MAX_FUNCTION = 400, 200, 60
 
 def sources() -> list[Path]:
     bundled = PACKAGE / "demo" / "repository"
-    return sorted(p for p in PACKAGE.rglob("*.py") if bundled not in p.parents) + [
-        ROOT / "sandbox" / "runner.py"
+    return [
+        *sorted(p for p in PACKAGE.rglob("*.py") if bundled not in p.parents),
+        ROOT / "sandbox" / "runner.py",
     ]
 
 

@@ -103,6 +103,8 @@ def main() -> None:
     parser.add_argument("--docker", action="store_true", help="measure the Docker sandbox too")
     options = parser.parse_args()
     os.environ.pop("KIMI_BASE_URL", None)
+    # pip compiles what it installs; without this a checkout would be compiled again in every run.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     print_startup(max(11, options.runs))
     for steps in map(int, options.steps.split(",")):
         print_sessions(measure(options.runs, steps, options.docker), steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
 import statistics
@@ -12,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os.path import commonpath
 from typing import Any
 
 
@@ -67,8 +69,8 @@ def run(argv: Sequence[str], steps: int, env: Mapping[str, str] | None = None) -
     if not requests:
         raise SystemExit(f"{full[0]} made no request (status {status}):\n{said.decode()[-2000:]}")
     bodies = [canonical(r["body"]) for r in requests]
-    shares = [common(a, b) / len(a) for a, b in zip(bodies, bodies[1:], strict=False)]
-    gaps = [(b["arrived"] - a["answered"]) * 1000 for a, b in zip(requests, requests[1:], strict=False)]
+    shares = [common(a, b) / len(a) for a, b in itertools.pairwise(bodies)]
+    gaps = [(b["arrived"] - a["answered"]) * 1000 for a, b in itertools.pairwise(requests)]
     return Session(
         first_request_s=requests[0]["arrived"] - begin,
         gaps_ms=gaps,
@@ -96,7 +98,7 @@ def canonical(body: str) -> str:
 
 
 def common(a: str, b: str) -> int:
-    return len(os.path.commonprefix([a, b]))
+    return len(commonpath([a, b]))
 
 
 def median_of(sessions: Sequence[Session], name: str) -> float:

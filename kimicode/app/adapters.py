@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from kimicode.app.endpoint import Connection, Endpoint
 from kimicode.config import Config
@@ -19,6 +20,8 @@ class Wanted:
     bundled: bool = False
     """The repository is kimicode's own: the host may be taken, and no image is built for it."""
     session: str = ""
+    proofs: Path | None = None
+    """A file that remembers on what the Docker backend has proven itself."""
     progress: Callable[[str], None] = lambda line: None
 
 
@@ -28,7 +31,14 @@ def make_launchers(wanted: Wanted) -> tuple[Launcher, ...]:
     def docker() -> Launcher:
         from kimicode.sandbox.docker import DockerLauncher
 
-        return DockerLauncher(image=wanted.image, run=wanted.session, progress=wanted.progress)
+        return DockerLauncher(
+            image=wanted.image,
+            run=wanted.session,
+            proofs=wanted.proofs,
+            # The demo is to run at once: it waits for an image only when it was told to use Docker.
+            fetch=not wanted.bundled or wanted.backend == "docker",
+            progress=wanted.progress,
+        )
 
     def bwrap() -> Launcher:
         from kimicode.sandbox.bubblewrap import BubblewrapLauncher

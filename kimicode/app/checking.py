@@ -85,7 +85,7 @@ class Checking:
                 missing.remove(command)
                 self._run.session.emit(ev.ChecksRan(role="base", run=cached, cached=True))
         if missing:
-            checkout = await self._run.open_checkout("base", tree)
+            checkout = await self._run.open_checkout("base", tree, fresh=True)
             sandbox = await self._run.start_sandbox(checkout)
             try:
                 for command in missing:

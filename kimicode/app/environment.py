@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kimicode.app.preparation import Contents
 from kimicode.app.run import Run
 from kimicode.core import event as ev
+from kimicode.core.ports import Launcher, Sandbox, Slot
 from kimicode.environment.build import Environment, Source, build_environment, consent, make_script
 from kimicode.environment.build import SetupRun as Done
 from kimicode.environment.cache import Layer, LayerStore, environment_key
 from kimicode.environment.detect import SetupCommand, find_setup
 from kimicode.environment.manifests import find_manifests
-from kimicode.environment.settings import collect_settings
-
-if TYPE_CHECKING:
-    from kimicode.sandbox.docker import DockerLauncher
+from kimicode.environment.settings import IndexSettings, collect_settings, local_folders, secrets_of
+from kimicode.text.redact import Redactor
+from kimicode.workspace.checkout import Checkout
 
 OUTPUT = 200_000
 """Bytes of the setup's output that are kept: head and tail."""
+OWN_FOLDERS = (
+    "/usr", "/etc", "/tmp", "/run/kimicode", "/proc", "/dev", "/home/kimicode", "/opt/kimicode-runner",
+)  # fmt: skip
+"""Folders that a sandbox has itself: nothing may be mounted over them or above them."""
 
 
 async def prepare_environment(run: Run, contents: Contents) -> None:
@@ -44,15 +48,14 @@ async def prepare_environment(run: Run, contents: Contents) -> None:
         if _flag(run.config.setup.command) != "none":
             run.say(f"setup not run: {command.command} ({command.reason}); --setup auto runs it")
         return
-    setup = await _setup_launcher(run)
-    if setup is None:
+    place = await _find_place(run)
+    if place is None:
         run.say(f"setup not run: the {run.need_launcher().name} sandbox has none")
         return
-    launcher, image = setup
     try:
-        run.environment = await _build(run, contents, command, launcher, image)
+        run.environment = await _build(run, contents, command, place)
     finally:
-        await launcher.close()
+        await place.launcher.close()
     _say_result(run, command, run.environment)
     use_environment(run)
     layer = run.environment.layer
@@ -83,60 +86,115 @@ def _flag(told: str) -> str:
     return "" if told == "ask" else told
 
 
-async def _setup_launcher(run: Run) -> tuple[DockerLauncher, str] | None:
-    """A launcher with network for the one command, and the id of the image it starts from."""
-    if run.need_launcher().name != "docker":
-        return None
-    from kimicode.sandbox.docker import DockerLauncher
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the one command runs, with network: a backend's launcher of its own, and how its result is kept."""
 
-    launcher = DockerLauncher(image=run.config.sandbox.image, run=run.folder.name, network="bridge")
-    run.say(f"setup: {await launcher.prepare(run.folder / 'probe')}")
-    return launcher, launcher.image_id
+    launcher: Launcher
+    programs: str
+    """What names them in the environment's key: the image's digest, or the host's toolchain."""
+    image_exists: Callable[[str], Awaitable[bool]]
+    commit: Callable[[Sandbox, str], Awaitable[None]] | None = None
+    """Keeps the sandbox as an image; None: there is none, and the home folder is kept as files."""
 
 
-async def _build(
-    run: Run, contents: Contents, command: SetupCommand, launcher: DockerLauncher, image: str
-) -> Environment:
+async def _find_place(run: Run) -> Place | None:
+    """The place in the backend that the run has; None where that has no setup."""
+    name, probe = run.need_launcher().name, run.folder / "probe"
+    if name == "docker":
+        from kimicode.sandbox.docker import DockerLauncher
+
+        docker = DockerLauncher(
+            image=run.config.sandbox.image,
+            run=run.folder.name,
+            network="bridge",
+            proofs=run.cache / "docker-proofs.json",
+        )
+        run.say(f"setup: {await docker.prepare(probe)}")
+        return Place(docker, docker.image_id, docker.image_exists, docker.commit)
+    if name == "bwrap":
+        from kimicode.sandbox.bubblewrap import BubblewrapLauncher
+
+        bwrap = BubblewrapLauncher(network=True)
+        run.say(f"setup: {await bwrap.prepare(probe)}")
+        return Place(bwrap, bwrap.programs(str(run.repository.root)), _no_image)
+    return None
+
+
+async def _no_image(reference: str) -> bool:
+    return False
+
+
+async def _build(run: Run, contents: Contents, command: SetupCommand, place: Place) -> Environment:
     texts = "".join(
         (contents.read(p) or b"").decode("utf-8", "replace") for p in ("setup.py", "pyproject.toml")
     )
     blobs = {path: contents.oid(path) for path in find_manifests(contents.files, texts)}
-    key = environment_key(f"{image} {run.repository.root}", command.command, blobs)
-    script = make_script(command.command, collect_settings(os.environ, _read_host_file))
-    store = LayerStore(run.cache / "environments")
+    key = environment_key(f"{place.programs} {run.repository.root}", command.command, blobs)
+    settings = collect_settings(os.environ, _read_host_file)
+    script = make_script(command.command, settings)
+    checkout: Checkout | None = None
 
     async def fill() -> tuple[Path, frozenset[str]]:
-        checkout = await run.open_checkout("setup", run.need_base().tree)
+        nonlocal checkout
+        checkout = await run.open_checkout("setup", run.need_base().tree, fresh=True)
         return checkout.slot.work, frozenset(contents.files)
 
     async def execute(work: Path, script: bytes) -> Done:
         run.say(f"setup, once, with network and without secrets: {command.command}")
-        checkout = await run.open_checkout("setup", run.need_base().tree)
-        sandbox = await launcher.start(checkout.slot)
-        try:
-            result = await sandbox.exec(
-                ["sh", "-s"], stdin=script, timeout=run.config.setup.timeout_s, limit=OUTPUT
-            )
-            name = f"kimicode-environment:{key[:24]}"
-            if result.exit_code == 0:
-                await launcher.commit(sandbox, name)
-        finally:
-            await sandbox.close()
-        output = result.output.decode("utf-8", "replace")
-        return Done(exit_code=result.exit_code, output=output, image=name, seconds=result.seconds)
+        assert checkout is not None, "it is filled before anything runs in it"
+        slot = replace(checkout.slot, readonly=_local_folders(run, settings))
+        return await _execute(run, place, slot, script, settings, f"kimicode-environment:{key[:24]}")
 
     try:
         return await build_environment(
-            store,
+            LayerStore(run.cache / "environments"),
             key,
             script=script,
             fill=fill,
             run=execute,
-            image_exists=launcher.image_exists,
+            image_exists=place.image_exists,
             interpreter=command.interpreter,
         )
     finally:
         await run.remove_checkout("setup")
+
+
+async def _execute(
+    run: Run, place: Place, slot: Slot, script: bytes, settings: IndexSettings, name: str
+) -> Done:
+    """The script in a sandbox of its own, kept as the image `name` where the backend has images."""
+    sandbox = await place.launcher.start(slot)
+    try:
+        result = await sandbox.exec(
+            ["sh", "-s"], stdin=script, timeout=run.config.setup.timeout_s, limit=OUTPUT
+        )
+        if result.exit_code == 0 and place.commit is not None:
+            await place.commit(sandbox, name)
+    finally:
+        await sandbox.close()
+    return Done(
+        exit_code=result.exit_code,
+        # It goes into the log: package managers may print the address of an index with its password.
+        output=Redactor(secrets_of(settings)).redact(result.output.decode("utf-8", "replace")),
+        image=name if place.commit is not None else "",
+        seconds=result.seconds,
+        home=slot.scratch / "home" if place.commit is None else None,
+    )
+
+
+def _local_folders(run: Run, settings: IndexSettings) -> tuple[tuple[Path, str], ...]:
+    """Folders of the host with packages, which the settings name, for the setup command to read.
+
+    One that would cover a part of the sandbox itself stays out, and is named.
+    """
+    found = []
+    for name in local_folders(settings):
+        if any(Path(inside).is_relative_to(name) for inside in (*OWN_FOLDERS, str(run.repository.root))):
+            run.say(f"setup: {name}, a folder of your package index settings, cannot be shown to the command")
+        elif Path(name).is_dir():
+            found.append((Path(name), name))
+    return tuple(found)
 
 
 def _say_result(run: Run, command: SetupCommand, environment: Environment | None) -> None:

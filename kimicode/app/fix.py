@@ -126,6 +126,7 @@ async def carry_out(run: Run, endpoint: Connection) -> Outcome:
         from kimicode.app.conclusion import conclude
         from kimicode.app.publication import publish
 
+        begin_collection()
         await conclude(run)
         return await publish(run)
     finally:
@@ -155,6 +156,7 @@ async def work(run: Run, endpoint: Connection) -> Stop:
             tell_lost(parts)
         else:
             await begin(run, endpoint, contents, checking)
+        begin_collection()
         return await run_agent(parts)
     finally:
         await parts.drop_snapshot()
@@ -206,10 +208,18 @@ def make_parts(
         checks=checking,
         policy=make_policy(sandbox=run.launcher.name, yes=run.request.yes, bundled=run.request.bundled),
         approve=run.approve,
-        restart_sandbox=lambda: run.start_sandbox(checkout),
+        restart_sandbox=lambda: run.replace_sandbox(checkout),
         prompt=prompt,
         redact=redactor.redact,
     )
+
+
+def begin_collection() -> None:
+    """Let the garbage collector work, but never again look at what was imported until here."""
+    import gc
+
+    gc.freeze()
+    gc.enable()
 
 
 def describe_way_on(run: Run) -> str:

@@ -56,6 +56,7 @@ async def choose_launcher(run: Run) -> None:
         image=settings.image,
         bundled=run.request.bundled,
         session=run.folder.name,
+        proofs=run.cache / "docker-proofs.json",
         progress=run.say,
     )
     probe = run.folder / "probe"

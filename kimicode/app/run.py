@@ -66,15 +66,25 @@ class Run:
         assert self.launcher is not None, "the sandbox is chosen before anything runs in it"
         return self.launcher
 
-    async def open_checkout(self, name: str, tree: str) -> Checkout:
-        """The checkout of that name as a former process left it, or a new one filled with `tree`."""
+    async def open_checkout(self, name: str, tree: str, *, fresh: bool = False) -> Checkout:
+        """The checkout of that name as a former process left it, or a new one filled with `tree`.
+
+        `fresh`: always a new one, as a check needs it: what a killed one did to its files must not count.
+        """
         store, owner = self.need_store(), self.launcher.owner if self.launcher else None
         facts = read_json(store.slots / name / "slot.json")
-        if facts is not None and facts.get("tree") == tree:
-            return await Checkout.open(store, name, self.need_base())
+        if facts is not None and facts.get("tree") == tree and not fresh:
+            checkout = await Checkout.open(store, name, self.need_base())
+            await self.renew(checkout)
+            return checkout
         checkout = await Checkout.create(store, name, self.need_base(), tree=tree, owner=owner)
         await self.furnish(checkout)
         return checkout
+
+    async def renew(self, checkout: Checkout) -> None:
+        """Bring ignored files back to those of the environment, when what ran in the checkout is gone."""
+        await checkout.renew()
+        await self.furnish(checkout)
 
     async def furnish(self, checkout: Checkout) -> None:
         """Place what setup made into a checkout that nothing uses yet; snapshots leave it out."""
@@ -84,9 +94,12 @@ class Run:
         from kimicode.environment.cache import LayerStore
 
         await checkout.exclude(layer.paths)
-        await LayerStore(self.cache / "environments").place(layer, checkout.slot.work)
+        store, home = LayerStore(self.cache / "environments"), checkout.slot.scratch / "home"
+        await store.place(layer, checkout.slot.work)
+        await store.place_home(layer, home)
         if checkout.owner is not None:
-            await asyncio.to_thread(change_owner, checkout.slot.work, *checkout.owner)
+            for folder in (checkout.slot.work, *([home] if layer.home else [])):
+                await asyncio.to_thread(change_owner, folder, *checkout.owner)
 
     async def remove_checkout(self, name: str) -> None:
         store = self.need_store()
@@ -97,6 +110,11 @@ class Run:
         sandbox = await self.need_launcher().start(checkout.slot)
         self.open_slots.append((checkout, sandbox))
         return sandbox
+
+    async def replace_sandbox(self, checkout: Checkout) -> Sandbox:
+        """A new sandbox for one that was lost and closed."""
+        await self.renew(checkout)
+        return await self.start_sandbox(checkout)
 
     async def end_sandbox(self, sandbox: Sandbox) -> None:
         self.open_slots[:] = [s for s in self.open_slots if s[1] is not sandbox]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from kimicode.app.run import Run
 from kimicode.checks.plan import (
@@ -17,8 +18,8 @@ from kimicode.checks.run import run_check
 from kimicode.checks.verdict import Verdict, judge
 from kimicode.core import event as ev
 from kimicode.core.checks import CheckRun
-from kimicode.workspace.compose import compose
-from kimicode.workspace.objects import Entry, list_tree
+from kimicode.workspace.compose import compose, write_blob
+from kimicode.workspace.objects import EXECUTABLE, REGULAR, Entry, list_tree, read_blob
 
 AGAIN: Mapping[str, ev.CheckRole] = {
     "base": "base_again",
@@ -34,6 +35,8 @@ class Verification:
         self._run = run
         self._base, self._result = base_tree, result_tree
         self._entries: dict[str, dict[str, Entry]] = {}
+        self._unrestored: set[str] = set()
+        """Source files whose inline tests could not be put into another version for sure."""
 
     async def judge(self) -> Verdict:
         base_files, result_files = await self._files(self._base), await self._files(self._result)
@@ -54,7 +57,7 @@ class Verification:
                 result_tests_on_base=fourth,
                 allowed_test_changes=patterns,
                 flaky=flaky,
-                unrestored=restored.merge,
+                unrestored=self._unrestored,
             )
 
         verdict = conclude()
@@ -79,14 +82,29 @@ class Verification:
     async def _compose(self, over: str, source: str, change: Composition) -> str:
         rows: dict[str, Entry | None] = {path: self._entries[source][path] for path in change.take}
         rows.update(dict.fromkeys(change.drop))
+        for path in change.merge:
+            rows[path] = await self._merge(self._entries[over][path], self._entries[source][path])
         return await compose(self._run.need_store(), over, rows)
+
+    async def _merge(self, code: Entry, donor: Entry) -> Entry:
+        """A Rust file with the inline tests of its other version; as it is where that cannot be done for sure."""
+        if {code.mode, donor.mode} <= {REGULAR, EXECUTABLE}:
+            from kimicode.checks.inline import restore
+
+            git = self._run.need_store().git()
+            content, sure = restore(await read_blob(git, code.oid), await read_blob(git, donor.oid))
+            if sure:
+                return replace(code, oid=await write_blob(self._run.need_store(), content))
+        self._unrestored.add(code.path)
+        return code
 
     async def _check(self, role: ev.CheckRole, tree: str, tests: Sequence[str] = ()) -> tuple[CheckRun, ...]:
         """One run per command on a fresh checkout of `tree`; a run of an equal tree serves again."""
         run, known = self._run, self._known(tree, tests, again=role in AGAIN.values())
         missing = [c for c in run.checks if c.command not in known]
         if missing:
-            checkout = await run.open_checkout(f"verify-{role.replace('_', '-')}-{tree[:8]}", tree)
+            name = f"verify-{role.replace('_', '-')}-{tree[:8]}"
+            checkout = await run.open_checkout(name, tree, fresh=True)
             sandbox = await run.start_sandbox(checkout)
             try:
                 for command in missing:

@@ -9,6 +9,7 @@ asks); RunStopped, then ChecksRan of the verification, then RunFinished, then Pu
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, TypeAdapter
@@ -295,9 +296,13 @@ DurableEvent = (
 EphemeralEvent = TextDelta | ReasoningDelta | ToolProgress | RetryWaiting | Phase
 Event = DurableEvent | EphemeralEvent
 
-_adapter: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+
+@cache
+def _adapter() -> TypeAdapter[Event]:
+    # Takes 20 ms, and only a log that is read needs it.
+    return TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 
 
 def parse_event(line: bytes | str) -> Event:
     """An event from its JSON text. Raises pydantic.ValidationError (a ValueError)."""
-    return _adapter.validate_json(line)
+    return _adapter().validate_json(line)

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 class Frozen(BaseModel):
     """Base of every value that crosses a boundary (disk, wire, process)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A validator is built when the class is first used: a run uses a few of the many, and not one while it starts.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 Role = Literal["system", "user", "assistant", "tool"]

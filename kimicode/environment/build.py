@@ -67,6 +67,8 @@ class SetupRun:
     image: str = ""
     """Digest of the committed image; "" where there is none (bubblewrap)."""
     seconds: float = 0.0
+    home: Path | None = None
+    """What the command left in its home folder, where no image keeps that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,13 @@ async def build_environment(
     if done.exit_code != 0:
         return Environment(key=key, output=done.output, failed=True)
     layer = await store.collect(
-        key, work, tracked, image=done.image, interpreter=interpreter, output=done.output[-20_000:]
+        key,
+        work,
+        tracked,
+        image=done.image,
+        interpreter=interpreter,
+        output=done.output[-20_000:],
+        home=done.home,
     )
     return Environment(
         key=key, image=done.image, layer=layer, interpreter=layer.interpreter, output=done.output

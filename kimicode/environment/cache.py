@@ -18,6 +18,9 @@ from kimicode.core.message import Frozen
 FORMAT = 1
 _FILES = "files"
 _FACTS = "layer.json"
+_HOME = "home"
+_DOWNLOADS = frozenset({".cache", ".npm"})
+"""Of a home folder: what package managers download and unpack again; nothing runs from there."""
 _ARGUMENTS = 500
 """Sources of one `cp`: far below the limit of a command line."""
 
@@ -44,6 +47,8 @@ class Layer(Frozen):
     interpreter: str = ""
     """The Python inside the checkout that it brings, "" when it has none."""
     output: str = ""
+    home: str = ""
+    """Absolute path of what setup left in its home folder (modules of Go, crates), "" where an image holds it."""
     left_out: tuple[str, ...] = ()
     """Sockets, pipes and devices, which cannot be kept."""
 
@@ -64,7 +69,9 @@ class LayerStore:
             facts = json.loads((folder / _FACTS).read_bytes())
             if facts.pop("format", None) != FORMAT:
                 return None
-            layer = Layer.model_validate({**facts, "folder": str(folder / _FILES)})
+            home = folder / _HOME
+            places = {"folder": str(folder / _FILES), "home": str(home) if home.is_dir() else ""}
+            layer = Layer.model_validate({**facts, **places})
         except (OSError, ValueError, AttributeError):
             return None
         return layer if layer.key == key and Path(layer.folder).is_dir() else None
@@ -78,11 +85,13 @@ class LayerStore:
         image: str = "",
         interpreter: str = "",
         output: str = "",
+        home: Path | None = None,
     ) -> Layer:
         """Keep what is in `work` and not among the `tracked` paths as the layer of `key`.
 
         The layer appears at once and whole, or not at all. When another process was faster, its layer is
-        returned. `.git` and compiled Python beside tracked sources are left out. Raises OSError.
+        returned. `.git` and compiled Python beside tracked sources are left out. `home`: a home folder to keep
+        with it, downloads excepted. Raises OSError.
         """
         await asyncio.to_thread(self._folder.mkdir, mode=0o700, parents=True, exist_ok=True)
         made = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._folder, prefix=".new-"))
@@ -93,6 +102,11 @@ class LayerStore:
             await asyncio.to_thread(_make_parents, work, files, paths)
             await copy_all([(work / path, files / path) for path in paths])
             odd = [*odd, *await asyncio.to_thread(_drop_special, files)]
+            if home is not None:
+                await asyncio.to_thread((made / _HOME).mkdir)
+                kept = [path for path in sorted(home.iterdir()) if path.name not in _DOWNLOADS]
+                await copy_all([(path, made / _HOME / path.name) for path in kept])
+                odd = [*odd, *(f"~/{path}" for path in _drop_special(made / _HOME))]
             if interpreter and not os.path.lexists(files / interpreter):
                 interpreter = ""
             layer = Layer(
@@ -102,9 +116,10 @@ class LayerStore:
                 image=image,
                 interpreter=interpreter,
                 output=output,
+                home=str(self._folder / key / _HOME) if home is not None else "",
                 left_out=tuple(odd),
             )
-            facts = {"format": FORMAT, **layer.model_dump(exclude={"folder"})}
+            facts = {"format": FORMAT, **layer.model_dump(exclude={"folder", "home"})}
             await asyncio.to_thread((made / _FACTS).write_text, json.dumps(facts))
             return await asyncio.to_thread(self._publish, made, key) or layer
         finally:
@@ -141,6 +156,12 @@ class LayerStore:
         pairs = await asyncio.to_thread(lambda: list(_missing(Path(layer.folder), work)))
         await copy_all(pairs)
         return tuple(str(target.relative_to(work)) for _, target in pairs)
+
+    async def place_home(self, layer: Layer, home: Path) -> None:
+        """Copy what setup left in its home folder into a new one. Raises OSError."""
+        if layer.home:
+            await asyncio.to_thread(home.mkdir, mode=0o700, parents=True, exist_ok=True)
+            await copy_all(await asyncio.to_thread(lambda: list(_missing(Path(layer.home), home))))
 
     async def forget(self, keep: int = 10) -> None:
         """Delete all but the `keep` layers that were made last, and what crashed processes left behind."""

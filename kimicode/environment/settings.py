@@ -21,6 +21,16 @@ _PASSED = frozenset(
         "http_proxy", "https_proxy", "all_proxy", "no_proxy",
     }
 )  # fmt: skip
+_INDEXES = frozenset(
+    {
+        "pip_index_url",
+        "pip_extra_index_url",
+        "uv_index_url",
+        "uv_extra_index_url",
+        "uv_default_index",
+        "uv_index",
+    }
+)
 _CERTIFICATES = frozenset(
     {
         "pip_cert", "ssl_cert_file", "requests_ca_bundle", "curl_ca_bundle", "node_extra_ca_certs",
@@ -51,7 +61,8 @@ def collect_settings(environ: Mapping[str, str], read: Read) -> IndexSettings:
     present = {name.lower() for name in environ}
     values = {name: value for name, value in values.items() if name.lower() not in present}
     values |= {name: value for name, value in environ.items() if value}
-    variables = {name: value for name, value in values.items() if name.lower() in _PASSED}
+    variables = {name: _remote(name, value) for name, value in values.items() if name.lower() in _PASSED}
+    variables = {name: value for name, value in variables.items() if value}
     certificates: dict[str, bytes] = {}
     for name, value in values.items():
         if name.lower() in _CERTIFICATES:
@@ -61,19 +72,40 @@ def collect_settings(environ: Mapping[str, str], read: Read) -> IndexSettings:
     return IndexSettings(variables, certificates)
 
 
+def _remote(name: str, value: str) -> str:
+    """An index setting without indexes on the host's own disk.
+
+    Their pages name files anywhere beside them, and showing a container all of that is showing it too much; pip
+    would fail on a page that it sees and a file that it does not.
+    """
+    if name.lower() not in _INDEXES:
+        return value
+    return " ".join(w for w in value.split() if not w.startswith(("file:", "/")))
+
+
 def local_folders(settings: IndexSettings) -> tuple[str, ...]:
-    """Folders of the host that the settings name (`find-links = /opt/wheels`, "file:///opt/simple"), sorted.
+    """Folders of packages on the host that the settings name (`find-links = /opt/wheels`), sorted.
 
     A container sees them only when they are mounted, read-only and for the setup command alone.
     """
     found: set[str] = set()
     for name, value in settings.variables.items():
-        if name.lower() in ("pip_index_url", "pip_extra_index_url", "pip_find_links", "uv_index", "goproxy"):
+        if name.lower() == "pip_find_links":
             for word in value.replace(",", " ").split():
                 path = word.removeprefix("file://")
                 if path.startswith("/") and "://" not in path:
                     found.add(path.rstrip("/") or "/")
     return tuple(sorted(found - {"/"}))
+
+
+def secrets_of(settings: IndexSettings) -> tuple[str, ...]:
+    """User names and passwords in the settings' addresses, as they may stand in a command's output."""
+    found: set[str] = set()
+    for value in settings.variables.values():
+        for word in value.replace(",", " ").split():
+            login = word.partition("://")[2].partition("/")[0].rpartition("@")[0]
+            found |= {login, *login.split(":", 1)} if login else set()
+    return tuple(sorted(found - {""}))
 
 
 def _pip_files(environ: Mapping[str, str], read: Read) -> dict[str, str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import importlib
 import socket
 import ssl
 import threading
@@ -15,6 +13,7 @@ from urllib.parse import urlsplit
 import kimicode
 from kimicode.errors import ConfigError, KimicodeError, ModelError
 from kimicode.models.failure import status_error
+from kimicode.models.library import import_client
 
 if TYPE_CHECKING:
     import httpx2
@@ -60,12 +59,10 @@ class Transport:
                 self._client = self._build()
 
     def _build(self) -> AsyncOpenAI:
+        import_client()
         import httpx2
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-        with contextlib.suppress(ImportError):
-            # Imported by the first request otherwise, which is 35 ms later for it.
-            importlib.import_module("anyio._backends._asyncio")
         read, connect = self._timeouts
         timeout = httpx2.Timeout(read, connect=connect)
         # Loading the certificates takes 0.1 s, which plain HTTP to this machine can do without.

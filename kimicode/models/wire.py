@@ -23,7 +23,7 @@ class Wire:
 
     A body is `{"model":…,"tools":[…],"messages":[…` and after that whatever may change from step to step, so
     that everything up to the last message of a request is found byte for byte in the next. Turns are encoded
-    once and found again by identity: a history that only grows costs what was added, plus one copy.
+    once and found again: a history that only grows costs what was added, plus one copy.
     """
 
     def __init__(self, backend: Backend, *, window: int, keep_reasoning: bool = False) -> None:
@@ -40,7 +40,8 @@ class Wire:
 
     def body(self, request: ModelRequest, model: str) -> bytes:
         """The whole request as JSON. Raises ConfigError for tools that cannot be declared."""
-        if request.tools is not self._tools:
+        # Equal tuples of the same specs: comparing them compares identities.
+        if request.tools != self._tools:
             self._tool_bytes = _tools_json(request.tools)
             self._tools = request.tools
         self._write_turns(request.messages)
@@ -78,7 +79,7 @@ class Wire:
         turns = list(split_turns(messages))
         same = 0
         for (known, _, _), turn in zip(self._turns, turns, strict=False):
-            if len(known) != len(turn) or any(a is not b for a, b in zip(known, turn, strict=True)):
+            if known != turn:  # messages that are the same object are not looked into
                 break
             same += 1
         del self._turns[same:]

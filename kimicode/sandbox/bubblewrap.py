@@ -17,7 +17,7 @@ from kimicode.sandbox.host import UNPRIVILEGED
 from kimicode.sandbox.pipes import spawn
 from kimicode.sandbox.proof import own, prove
 from kimicode.sandbox.runner import RUNNER_FILES, Limits, load_limits, runner_argv
-from kimicode.sandbox.toolchain import ETC, SYSTEM, toolchain
+from kimicode.sandbox.toolchain import ETC, NETWORK, SYSTEM, identify, toolchain
 from kimicode.sandbox.variables import base_env
 
 HOME = "/home/kimicode"
@@ -38,7 +38,15 @@ class BubblewrapLauncher:
 
     name = "bwrap"
 
-    def __init__(self, *, limits: Limits | None = None, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        network: bool = False,
+        limits: Limits | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        """`network`: the host's own, with its resolver and its names of hosts; only a setup step asks for it."""
+        self._network = network
         self.owner: tuple[int, int] | None = None
         self._limits, self._environ = limits or load_limits(), os.environ if environ is None else environ
         self._program = ""
@@ -58,7 +66,8 @@ class BubblewrapLauncher:
                 reasons.append(str(error))
                 continue
             uid = owner[0] if owner else os.getuid()
-            return f"bwrap: uid {uid}, no network, the host's programs read-only; memory and processes are not limited"
+            network = "the host's network" if self._network else "no network"
+            return f"bwrap: uid {uid}, {network}, the host's programs read-only; memory and processes are not limited"
         raise SandboxUnavailable(
             "bubblewrap does not work here: " + " ".join(dict.fromkeys(reasons)), hint=_REMEDY
         )
@@ -86,8 +95,13 @@ class BubblewrapLauncher:
         ]
         argv = [
             self._program,
-            *(_AS_ROOT if self.owner else (*_ISOLATED, "--cap-drop", "ALL")),
-            *jail(binds, accounts=_accounts(slot.scratch, self.owner), tmp_size=self._limits.tmp_size),
+            *self._namespaces(),
+            *jail(
+                binds,
+                accounts=_accounts(slot.scratch, self.owner, network=self._network),
+                tmp_size=self._limits.tmp_size,
+                etc=(*ETC, *NETWORK) if self._network else ETC,
+            ),
             "--",
             *runner_argv(python, f"{RUNNER}/{RUNNER_FILES[0]}", slot.root, TMP, options=options),
         ]
@@ -96,7 +110,16 @@ class BubblewrapLauncher:
             transport = await spawn(argv, variables)
         except OSError as error:
             raise SandboxLost(f"bubblewrap cannot be started: {error}") from error
-        return await connect(self.name, transport, root=slot.root, tmp=TMP, network=False)
+        return await connect(self.name, transport, root=slot.root, tmp=TMP, network=self._network)
+
+    def _namespaces(self) -> list[str]:
+        if self.owner:
+            return [option for option in _AS_ROOT if not (self._network and option == "--unshare-net")]
+        return [*_ISOLATED, *(["--share-net"] if self._network else []), "--cap-drop", "ALL"]
+
+    def programs(self, root: str) -> str:
+        """What names the host's programs as a sandbox over `root` sees them: another text after an update."""
+        return identify(self._environ, Path(root))
 
     def _homes(self) -> dict[str, str]:
         """Where version switchers find their toolchains although HOME is another folder."""
@@ -112,11 +135,17 @@ class BubblewrapLauncher:
         """Nothing is shared between sandboxes."""
 
 
-def jail(binds: Sequence[tuple[str, str, bool]], *, accounts: Mapping[str, Path], tmp_size: int) -> list[str]:
+def jail(
+    binds: Sequence[tuple[str, str, bool]],
+    *,
+    accounts: Mapping[str, Path],
+    tmp_size: int,
+    etc: Sequence[str] = ETC,
+) -> list[str]:
     """bwrap's options: an empty root, system folders, then `binds` (source, target, writable), parents first.
 
     A target may lie beneath another one or beneath /tmp, so the order is that of depth; of two equal targets the
-    last wins. `accounts`: files of /etc made for this sandbox.
+    last wins. `accounts`: files of /etc made for this sandbox; `etc`: those of the host.
     """
     options = ["--die-with-parent", "--new-session", "--as-pid-1", "--hostname", "kimicode"]
     for folder in SYSTEM:
@@ -127,7 +156,7 @@ def jail(binds: Sequence[tuple[str, str, bool]], *, accounts: Mapping[str, Path]
             options += ["--ro-bind", folder, folder]
     for folder in ("/etc", "/etc/ssl", "/run"):
         options += ["--perms", "0755", "--dir", folder]
-    for name in ETC:
+    for name in etc:
         options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     for name, file in accounts.items():
         options += ["--ro-bind", str(file), f"/etc/{name}"]
@@ -147,8 +176,8 @@ def jail(binds: Sequence[tuple[str, str, bool]], *, accounts: Mapping[str, Path]
     return [*options, "--remount-ro", "/", "--chdir", "/"]
 
 
-def _accounts(scratch: Path, owner: tuple[int, int] | None) -> dict[str, Path]:
-    """passwd, group, hosts and nsswitch.conf with nothing of the host's accounts."""
+def _accounts(scratch: Path, owner: tuple[int, int] | None, *, network: bool = False) -> dict[str, Path]:
+    """passwd, group, nsswitch.conf and, without network, hosts: with nothing of the host's accounts."""
     uid, gid = owner or (os.getuid(), os.getgid())
     passwd = "" if uid == 0 else f"kimicode:x:{uid}:{gid}:kimicode:{HOME}:/bin/sh\n"
     group = "" if gid == 0 else f"kimicode:x:{gid}:\n"
@@ -157,8 +186,10 @@ def _accounts(scratch: Path, owner: tuple[int, int] | None) -> dict[str, Path]:
         "passwd": f"{root}{passwd}nobody:x:65534:65534:nobody:/:/bin/false\n",
         "group": f"root:x:0:\n{group}nogroup:x:65534:\n",
         "hosts": "127.0.0.1 localhost kimicode\n::1 localhost\n",
-        "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+        "nsswitch.conf": f"passwd: files\ngroup: files\nhosts: files{' dns' if network else ''}\n",
     }
+    if network:
+        del texts["hosts"]
     folder = scratch / "etc"
     folder.mkdir(mode=0o755, exist_ok=True)
     for name, text in texts.items():

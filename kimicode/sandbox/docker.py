@@ -93,9 +93,9 @@ class DockerLauncher:
             )
         reasons = []
         for user in self._candidates():
-            key = (
-                f"{self._info.get('ID')} {found.get('Id')} {user} {probe.parent.stat().st_dev} {probe.parent}"
-            )
+            # Each session has a folder of its own; engines share or do not share whole trees of folders.
+            shared = probe.parent.parent
+            key = f"{self._info.get('ID')} {found.get('Id')} {user} {shared.stat().st_dev} {shared}"
             if key not in self._proofs:
                 try:
                     await self._prove(user, probe)

@@ -23,7 +23,8 @@ Command = Callable[[Path, list[str], bytes], tuple[int, bytes]]
 class MemorySandbox:
     """Files beneath `slot.work`, seen at slot.root, under the runner's own rules for paths and atomic writes.
 
-    `commands` maps argv[0], or for `bash -c TEXT` (and sh, any options before TEXT) the exact TEXT, to a function.
+    `commands` maps argv[0] to a function. For `bash -c TEXT` (and sh, any options before TEXT) the exact TEXT is
+    looked for first.
     """
 
     name = "memory"
@@ -84,7 +85,7 @@ class MemorySandbox:
             raise SandboxLost("The sandbox was closed.")
 
     def _run(self, argv: list[str], cwd: str, stdin: bytes, limit: int, spill: bool) -> ExecResult:
-        command = self._commands.get(_key(argv))
+        command = self._commands.get(_key(argv)) or self._commands.get(argv[0] if argv else "")
         if command is None:
             return ExecResult(exit_code=127, output=f"kimicode: {_key(argv)}: command not found\n".encode())
         code, output = command(self._folder(cwd), argv, stdin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,9 @@ ETC = (
     "ssl/openssl.cnf",
 )
 """Beneath /etc: what programs need to start, never keys or accounts."""
+
+NETWORK = ("hosts", "resolv.conf")
+"""Beneath /etc: what programs with network need to find other machines."""
 
 _PROGRAMS = (
     "python3",
@@ -72,6 +76,19 @@ def toolchain(environ: Mapping[str, str], hidden: Path) -> tuple[list[Path], lis
         and (_system(Path(entry)) or any(Path(entry).is_relative_to(f) for f in folders))
     ]
     return folders, path
+
+
+def identify(environ: Mapping[str, str], hidden: Path) -> str:
+    """The programs that `toolchain` shows, named by file, size and time: another text when one was updated."""
+    _, path = toolchain(environ, hidden)
+    facts = [platform.machine(), *platform.libc_ver()]
+    for program in _PROGRAMS:
+        found = shutil.which(program, path=":".join(path))
+        if found:
+            real = Path(found).resolve()
+            stat = real.stat()
+            facts.append(f"{found} {real} {stat.st_size} {stat.st_mtime_ns}")
+    return "\n".join(facts)
 
 
 def _without_shims(entry: str, environ: Mapping[str, str], hidden: Path) -> list[str]:

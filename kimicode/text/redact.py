@@ -17,7 +17,7 @@ from math import log2
 from typing import Final
 from urllib.parse import quote, quote_plus
 
-SCANNER_VERSION: Final = 1
+SCANNER_VERSION: Final = 2
 """Changes when `looks_secret` changes its mind about some file; results of another version are not reused."""
 
 SCAN_LIMIT: Final = 4 * 1024 * 1024

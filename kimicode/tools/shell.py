@@ -19,14 +19,17 @@ LIMIT = 20_000
 HEAD_LINES, TAIL_LINES = 200, 300
 """Of an output that is larger than LIMIT."""
 
-WRAPPER = """rm -f -- "$3"
-if cd -- "$2" 2>/dev/null; then :; else echo "[the working directory $2 is gone; started at the repository's root]"; fi
-KIMICODE_CWD=$3; export KIMICODE_CWD
-line="trap 'pwd >\\"\\$KIMICODE_CWD\\" 2>/dev/null' EXIT; $1"
-if command -v bash >/dev/null 2>&1; then exec bash -o pipefail -c "$line" bash; fi
-exec sh -c "if (set -o pipefail) 2>/dev/null; then set -o pipefail; fi; $line" sh"""
-"""`sh -c WRAPPER sh COMMAND FOLDER FILE`: runs COMMAND in FOLDER and leaves where it ended in FILE. The trap stands
-on the command's own first line, so that line numbers in the shell's messages are the command's."""
+NOTE = "KIMICODE_CWD"
+"""Variable that names the file in which a command leaves the folder where it ended."""
+PREFIX = (
+    f'[ -f "${NOTE}" ] && [ ! -L "${NOTE}" ] && : >"${NOTE}" || rm -rf -- "${NOTE}"; '
+    f"trap 'pwd >\"${NOTE}\" 2>/dev/null' EXIT; "
+)
+"""Empties that file (a new process only where there is no plain file) and fills it at the end. It stands on the
+command's own first line, so that line numbers in the shell's messages are the command's."""
+NO_BASH = b"kimicode: bash: command not found\n"
+"""What the runner says instead of starting a program that is not there (with exit code 127)."""
+SH = "if (set -o pipefail) 2>/dev/null; then set -o pipefail; fi; "
 
 ENVIRONMENT = {
     "CI": "1",
@@ -62,18 +65,10 @@ async def shell(context: ToolContext, arguments: Shell) -> ToolResult:
         raise ToolError(
             f"shell: `timeout_s` must be from 1 to {MAX_TIMEOUT}, not {seconds}. Nothing was run."
         )
-    sandbox = context.sandbox
-    note = f"{sandbox.tmp.rstrip('/')}/.kimicode-cwd"
-    folder = posixpath.join(sandbox.root, context.cwd)
-    result = await sandbox.exec(
-        ["sh", "-c", WRAPPER, "sh", command, folder, note],
-        timeout=seconds,
-        env=ENVIRONMENT,
-        limit=LIMIT,
-        spill=True,
-    )
+    note = f"{context.sandbox.tmp.rstrip('/')}/.kimicode-cwd"
+    result, gone = await _run(context, command, seconds, note)
     cwd, remark = await _where(context, note)
-    output = await show_output(context, result)
+    output = gone + await show_output(context, result)
     facts = _facts(result, seconds)
     text = "\n".join(part for part in (facts, output.rstrip("\n") or "(no output)", remark) if part)
     outcome = "timed out" if result.timed_out else f"exit {result.exit_code}"
@@ -84,6 +79,28 @@ async def shell(context: ToolContext, arguments: Shell) -> ToolResult:
         summary=f"{outcome}, {result.seconds:.1f} s",
         data={"exit_code": result.exit_code, "seconds": round(result.seconds, 3)},
     )
+
+
+async def _run(context: ToolContext, command: str, seconds: int, note: str) -> tuple[ExecResult, str]:
+    """The command's result; a line for the model when its working directory is not there any more."""
+
+    async def start(argv: list[str], cwd: str) -> ExecResult:
+        return await context.sandbox.exec(
+            argv, timeout=seconds, cwd=cwd, env={**ENVIRONMENT, NOTE: note}, limit=LIMIT, spill=True
+        )
+
+    # One process, bash itself: a wrapper in sh would cost as much again as a short command.
+    argv = ["bash", "-o", "pipefail", "-c", PREFIX + command, "bash"]
+    cwd, gone = context.cwd, ""
+    try:
+        result = await start(argv, cwd)
+    except FileError:
+        folder = posixpath.join(context.sandbox.root, cwd)
+        cwd, gone = "", f"[the working directory {folder} is gone; started at the repository's root]\n"
+        result = await start(argv, cwd)
+    if result.exit_code == 127 and result.output == NO_BASH:
+        result = await start(["sh", "-c", SH + PREFIX + command, "sh"], cwd)
+    return result, gone
 
 
 def _facts(result: ExecResult, limit: int) -> str:

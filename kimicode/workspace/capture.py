@@ -30,7 +30,7 @@ from kimicode.workspace.objects import (
 )
 from kimicode.workspace.plan import Changed, Plan
 from kimicode.workspace.repository import Commit, Repository, read_commit
-from kimicode.workspace.secrets import scan_tree
+from kimicode.workspace.secrets import is_fixture, scan_tree
 from kimicode.workspace.store import Store, write_text
 
 MAX_FILES: Final = 200_000
@@ -71,7 +71,7 @@ async def capture(
     )
     _check_paths(roots, entries, changed)
     size = _check_size(repository.root, entries, changed, roots)
-    plan, kept = Plan(), frozenset(keep)
+    plan, kept = Plan(), frozenset([*keep, *(path for path in secrets if is_fixture(path))])
     plan.judge_tree(entries, secrets, kept)
     pointers = await find_pointers(git, entries, repository.attributes)
     await asyncio.to_thread(plan.judge_changes, repository.root, entries, changed, pointers, kept)
@@ -270,8 +270,11 @@ async def _base_commit(git: Git, store: Store, parent: Commit, tree: str) -> str
     commit = (await git.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=stdin)).decode().strip()
     pack = store.base_objects / "pack" / "pack"
     # Window 0: what the user's packs have compressed already is copied, nothing is compared anew.
-    options = ("--revs", "-q", "--window=0", "--delta-base-offset", str(pack))
-    await git.run("pack-objects", *options, stdin=commit.encode() + b"\n")
+    options = ("--revs", "-q", "--window=0", "--compression=1", "--delta-base-offset", str(pack))
+    # Not forced to the disk: that takes longer than all the rest, and a session that a power cut ends this early
+    # is started anew.
+    quick = replace(git, config=(*git.config, "core.fsync=none"))
+    await quick.run("pack-objects", *options, stdin=commit.encode() + b"\n")
     # Readable for the user that a sandbox runs as, whatever the umask.
     for folder in (store.base_objects, pack.parent, store.base_objects / "info"):
         folder.chmod(0o755)

@@ -17,7 +17,7 @@ from typing import Final
 
 from kimicode.core.ports import Slot
 from kimicode.errors import ConfigError
-from kimicode.workspace import folder, snapshot
+from kimicode.workspace import folder, renewal, snapshot
 from kimicode.workspace.base import Base
 from kimicode.workspace.fill import place, place_lfs
 from kimicode.workspace.git import Git
@@ -145,8 +145,17 @@ class Checkout:
             facts = self._folder.facts() or {}
             merged = list(dict.fromkeys([*facts.get("exclude", ()), *paths]))
             self._folder.write_excludes(merged)
+            self._known.forget()
             self._folder.copy_excludes()
             self._folder.save({**facts, "exclude": merged})
+
+    async def renew(self) -> None:
+        """Bring back what no snapshot holds: ignored files go, submodules are filled again, scratch is empty.
+
+        No sandbox may use the slot. The paths of the environment layer go too: place it again afterwards.
+        """
+        async with self._lock:
+            await renewal.renew(self._git, self._folder, self.owner)
 
     async def remove(self) -> None:
         """Delete the slot from the disk."""

@@ -24,6 +24,11 @@ async def compose(store: Store, tree: str, over: Mapping[str, Entry | None]) -> 
         return (await git.run("write-tree")).decode().strip()
 
 
+async def write_blob(store: Store, content: bytes) -> str:
+    """Keep content in the session's store; its blob oid."""
+    return (await store.git().run("hash-object", "-w", "--stdin", stdin=content)).decode().strip()
+
+
 async def adopt(store: Store, tree: str) -> None:
     """Copy what a tree of the user's repository needs into the session's store, so that it can be checked out.
 

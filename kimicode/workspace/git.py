@@ -154,7 +154,10 @@ class Git:
         process = _Process(proceed)
         environment = self._environment(env)
         argvs = [self._argv(command) for command in commands]
-        task = asyncio.create_task(asyncio.to_thread(process.run, argvs, environment, str(self.cwd), stdin))
+        # In the work tree, or git cannot see which entries of an index it rewrites are too young to be trusted
+        # (racy entries): changes of the same size would go unseen.
+        cwd = str(self.worktree or self.cwd)
+        task = asyncio.create_task(asyncio.to_thread(process.run, argvs, environment, cwd, stdin))
         try:
             outputs = await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -265,6 +268,8 @@ class _Process:
                 ) from error
             if error.errno == errno.E2BIG:
                 raise GitError(f"git {argv[-1]}: too many arguments for one command.") from error
+            if not Path(cwd).is_dir():
+                raise GitError(f"The folder {cwd} is gone.", hint="It was removed meanwhile.") from error
             raise GitError(
                 f"git could not be started: {error}.", hint="Is git installed and executable?"
             ) from error

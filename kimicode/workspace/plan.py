@@ -12,7 +12,7 @@ from typing import Final
 from kimicode.workspace.base import LeftOut
 from kimicode.workspace.lfs import Pointer, describe_file
 from kimicode.workspace.objects import ABSENT, GITLINK, SYMLINK, Entry
-from kimicode.workspace.secrets import scan_file
+from kimicode.workspace.secrets import is_fixture, scan_file
 
 NESTED: Final = "nested git repository"
 MISSING: Final = "not in this partial clone"
@@ -64,7 +64,7 @@ class Plan:
         for entry in entries:
             if entry.mode == GITLINK:
                 self.drop[entry.path] = ""
-            elif entry.path in secrets and entry.path not in keep:
+            elif entry.path in secrets and entry.path not in keep and not is_fixture(entry.path):
                 self.drop[entry.path] = secrets[entry.path]
             elif entry.size < 0:
                 self.drop[entry.path] = MISSING

@@ -11,7 +11,7 @@ from typing import Final
 
 from kimicode.text.redact import SCAN_LIMIT, SCAN_PREFILTER, SCANNER_VERSION, secret_content, secret_name
 from kimicode.workspace.git import Git
-from kimicode.workspace.objects import SYMLINK, Entry, decode, diff_trees, read_blobs
+from kimicode.workspace.objects import GITLINK, SYMLINK, Entry, decode, diff_trees, read_blobs
 from kimicode.workspace.store import read_json, write_json
 
 CACHE_FROM: Final = 500
@@ -31,7 +31,7 @@ def is_fixture(path: str) -> bool:
     """Whether a *committed* file of this path may look like a secret and stay.
 
     Test suites carry keys made for them (a TLS server's private key, a sample `.env`); without them the tests
-    would fail for no reason. Uncommitted files never count as fixtures.
+    would fail for no reason. An uncommitted file is none, except for a change of one that was committed as one.
     """
     *folders, name = path.casefold().split("/")
     return not _FIXTURE_FOLDERS.isdisjoint(folders) or name.startswith("test_") or "_test." in name
@@ -40,11 +40,11 @@ def is_fixture(path: str) -> bool:
 async def scan_tree(
     git: Git, tree: str, entries: Sequence[Entry], *, cache: Path | None = None
 ) -> dict[str, str]:
-    """Path and reason of each committed file that looks like a secret and is no fixture.
+    """Path and reason of each committed file that looks like a secret, fixtures included (`is_fixture`).
 
     `cache`: a folder for results of large trees; only what changed since the last tree is then read again.
     """
-    files = [entry for entry in entries if entry.mode != "160000" and not is_fixture(entry.path)]
+    files = [entry for entry in entries if entry.mode != GITLINK]
     found = {entry.path: reason for entry in files if (reason := secret_name(entry.path))}
     searched = [
         entry for entry in files if entry.path not in found and entry.size >= 0 and entry.mode != SYMLINK

@@ -1,8 +1,8 @@
 """Turns a working tree that an agent wrote into a tree object: fast on ordinary trees, careful on odd ones.
 
-The fast way is `git add -A` and `git write-tree`. When git complains, or a gitlink has appeared, the careful way
-looks at every file, makes nested repositories plain folders for git, and accounts for each file that still could
-not be added.
+A small tree in which nothing has changed is recognised without git (footprint.py). Else the fast way is `git add -A`
+and `git write-tree`. When git complains, or a gitlink has appeared, the careful way looks at every file, makes nested
+repositories plain folders for git, and accounts for each file that still could not be added.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from kimicode.workspace.base import LfsFile
 from kimicode.workspace.folder import Survey, remove_blocking, survey
+from kimicode.workspace.footprint import Footprint, look
 from kimicode.workspace.git import Git, GitError, Output
 from kimicode.workspace.lfs import Pointer, describe_file
 from kimicode.workspace.objects import REGULAR, decode, lines
@@ -42,13 +43,33 @@ class Known:
     """inode, mtime and size of the index file when `tree` was written from it."""
     tree: str = ""
     left_out: dict[str, str] = field(default_factory=dict)
+    footprint: Footprint | None = None
+    """The working tree just before `tree` was made of it, when that look was settled."""
+    large: bool = False
+    """The tree was found too large to look at."""
 
     def forget(self) -> None:
-        self.signature = None
+        self.signature = self.footprint = None
 
 
 async def take(git: Git, known: Known) -> str:
-    """Tree oid of the working tree of `git`, by its index. Raises GitError, DiskFull."""
+    """Tree oid of the working tree of `git`, by its index. Raises GitError, DiskFull.
+
+    In a small tree that looks as it did at the last snapshot nothing is run (footprint.py).
+    """
+    assert git.worktree is not None
+    now = None if known.large else look(git.worktree)
+    known.large = known.large or now is None
+    if now is not None and known.footprint is not None and now.entries == known.footprint.entries:
+        return known.tree
+    known.footprint = None
+    tree = await _take(git, known)
+    # Taken before git looked: what changed since shows in the next look, or made this one unsettled.
+    known.footprint = now if now is not None and now.settled else None
+    return tree
+
+
+async def _take(git: Git, known: Known) -> str:
     outputs = await _patiently(git, _fast(git, known))
     if len(outputs) == 2:
         return _remember(git, known, outputs[1].stdout)

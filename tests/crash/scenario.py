@@ -20,7 +20,7 @@ from kimicode.core.message import Reply
 from kimicode.models.scripted import FREE, ScriptedModel, make_reply
 from kimicode.sandbox.memory import MemoryLauncher
 from kimicode.session.session import Sink
-from kimicode.tools.shell import WRAPPER
+from kimicode.tools.shell import PREFIX
 
 SCRIPT: tuple[Reply, ...] = (
     make_reply("Look.", ("list_files", {}), ("read_file", {"files": ["src/calc.py"]})),
@@ -42,7 +42,7 @@ SCRIPT: tuple[Reply, ...] = (
 
 def shell(folder: Path, argv: list[str], stdin: bytes) -> tuple[int, bytes]:
     """The scenario's commands. `count` is not idempotent: run twice, it would leave another tree."""
-    words = argv[4].split()
+    words = argv[4].removeprefix(PREFIX).split()
     if words == ["count"]:
         path = folder / "counter.txt"
         path.write_text((path.read_text() if path.exists() else "") + "x\n")
@@ -59,7 +59,7 @@ def program(folder: Path, argv: list[str], stdin: bytes) -> tuple[int, bytes]:
     return done.returncode, done.stdout
 
 
-COMMANDS = {WRAPPER: shell, **{name: program for name in ("git", "rg", "python3", "find", "wc")}}
+COMMANDS = {"bash": shell, **dict.fromkeys(("git", "rg", "python3", "find", "wc"), program)}
 
 
 class Connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def test_system_prompt_and_tools_are_small() -> None:
 def test_every_request_begins_with_the_one_before_and_siblings_share_system_and_tools(tmp_path: Path) -> None:
     one, two = World(tmp_path / "one").make(), World(tmp_path / "a" / "second" / "place").make()
     first, second = requests_of(one), requests_of(two)
-    for before, after in zip(first, first[1:], strict=False):
+    for before, after in itertools.pairwise(first):
         assert after["messages"][: len(before["messages"])] == before["messages"]
         assert after["tools"] == before["tools"]
     assert first[0]["tools"] == second[0]["tools"]

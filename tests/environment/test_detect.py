@@ -197,7 +197,7 @@ def test_settings_of_the_user() -> None:
     local = IndexSettings(
         {"PIP_FIND_LINKS": "/opt/wheels https://x/", "PIP_EXTRA_INDEX_URL": "file:///opt/simple/"}
     )
-    assert local_folders(local) == ("/opt/simple", "/opt/wheels")
+    assert local_folders(local) == ("/opt/wheels",)
 
 
 def run_script(script: bytes, folder: Path) -> subprocess.CompletedProcess[bytes]:

@@ -91,8 +91,11 @@ def test_uncommitted_changes_belong_to_the_base_and_stay_where_they_are(tmp_path
 
 def test_edit_in_the_second_of_the_commit_is_seen(tmp_path: Path) -> None:
     """Same size, same second: only the index file's own time tells git to look closer."""
-    for round_ in range(5):
-        user = make_repository(tmp_path / f"r{round_}", {"a": "1111"})
+    for round_ in range(8):
+        # With a file to leave out, the private index is rewritten before the change is taken in.
+        user = make_repository(
+            tmp_path / f"r{round_}", {"a": "1111"} | ({".env": "A=1"} if round_ % 2 else {})
+        )
         write(user, {"a": "2222"})
         session = start(user, tmp_path / f"s{round_}")
         assert (session.work / "a").read_text() == "2222"
@@ -129,6 +132,7 @@ def test_secrets_are_left_out_and_named(tmp_path: Path) -> None:
         user,
         {".env": "A=1", ".env.example": "A=", "id_rsa": key, "new.pem": key, "conf.py": f"x = '{token}'\n"},
     )
+    write(user, {"tests/server.key": key + "changed\n"})
     write(user, {"tests/new.pem": key, "many/1": "x", "many/2": "y", "many/3": "z"})
     git(user, "add", ".env")
     session = start(user, tmp_path / "s")
@@ -138,6 +142,7 @@ def test_secrets_are_left_out_and_named(tmp_path: Path) -> None:
     assert reasons["new.pem"] == "private key" and "committed version" in reasons["conf.py"]
     assert {"tests/server.key", ".env.example", "a.py", "conf.py", "many/3"} <= set(contents(session.work))
     assert (session.work / "conf.py").read_text() == "x = 1\n"
+    assert (session.work / "tests/server.key").read_text() == key + "changed\n"
     for folder in (session.store.gitdir, session.store.base_objects, session.work):
         found = subprocess.run(["grep", "-r", "-l", token, str(folder)], capture_output=True, check=False)
         assert found.stdout == b""
