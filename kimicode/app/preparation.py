@@ -35,6 +35,10 @@ async def capture_base(run: Run) -> Base:
         )
         run.session.emit(ev.BaseCaptured(base=asdict(base), notes=describe_base_notes(base)), sync=True)
     run.base = base
+    if (run.folder / "include.json").exists() or (run.repository.root / ".worktreeinclude").is_file():
+        from kimicode.workspace.include import collect
+
+        run.included = await collect(run.repository, run.store)
     return base
 
 

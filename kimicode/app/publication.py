@@ -144,7 +144,8 @@ def _trailers(run: Run) -> list[tuple[str, str]]:
 def _notes(run: Run) -> tuple[str, ...]:
     """What the user should know about the base, from the log."""
     base = run.need_base()
-    return tuple(f"left out: {item.path} ({item.reason})" for item in base.left_out)
+    items = base.left_out + (run.included.left_out if run.included else ())
+    return tuple(f"left out: {item.path} ({item.reason})" for item in items)
 
 
 async def _diff(run: Run, old: str, new: str) -> bytes:

@@ -22,6 +22,7 @@ from kimicode.workspace.store import Store, read_json
 
 if TYPE_CHECKING:
     from kimicode.environment.build import Environment
+    from kimicode.workspace.include import Included
 
 
 @dataclass(slots=True)
@@ -37,6 +38,8 @@ class Run:
     adapters: Adapters
     store: Store | None = None
     base: Base | None = None
+    included: Included | None = None
+    """Ignored files of the user that .worktreeinclude names; None when there is no such file."""
     environment: Environment | None = None
     """What the setup step made, None where there was none."""
     environment_key: str = ""
@@ -87,7 +90,17 @@ class Run:
         await self.furnish(checkout)
 
     async def furnish(self, checkout: Checkout) -> None:
-        """Place what setup made into a checkout that nothing uses yet; snapshots leave it out."""
+        """Place what setup made and .worktreeinclude names into a checkout that nothing uses yet.
+
+        Snapshots leave both out.
+        """
+        if self.included is not None and self.included.paths:
+            from kimicode.workspace.include import place
+
+            await checkout.exclude(self.included.paths)
+            await place(self.need_store(), self.included, checkout.slot.work)
+            if checkout.owner is not None:
+                await asyncio.to_thread(change_owner, checkout.slot.work, *checkout.owner)
         layer = self.environment.layer if self.environment else None
         if layer is None:
             return

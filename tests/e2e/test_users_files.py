@@ -109,3 +109,24 @@ def test_another_base(world: World) -> None:
     assert ran.code == 0, ran.says()
     assert "later.txt" not in listing
     assert world.git("rev-parse", f"{ran.out['commit']}^") == world.git("rev-parse", "old")
+
+
+def test_ignored_files_that_worktreeinclude_names_are_there_and_stay_the_users(world: World) -> None:
+    (world.repo / ".worktreeinclude").write_text("local/*.csv\n.env\n")
+    with (world.repo / ".gitignore").open("a") as f:
+        f.write("local/\n.env\n")
+    world.git("add", "-A")
+    world.git("commit", "-qm", "include")
+    (world.repo / "local").mkdir()
+    (world.repo / "local" / "rates.csv").write_text("eur,1\n")
+    (world.repo / ".env").write_text("TOKEN=canary-4711\n")
+    before = world.fingerprint()
+    look = call("shell", command="cat local/rates.csv; echo mine > local/rates.csv; cat .env")
+    with serve(LOOK + look, REPAIR, submit()) as server:
+        ran = world.fix(server)
+        everything = b"".join(r.raw for r in server.requests)
+    assert ran.code == 0, ran.says()
+    assert b"eur,1" in everything and b"canary-4711" not in everything
+    assert world.fingerprint() == before
+    assert world.git("diff", "--name-only", "main", ran.out["commit"]) == "billsplit/split.py"
+    assert any(".env" in note for note in ran.out["notes"])
