@@ -1,4 +1,4 @@
-"""A Chat Completions endpoint with no latency: `steps` shell calls, then a closing text. It notes when and what came."""
+"""A Chat Completions endpoint with no latency: `steps` shell calls, then a closing text. It notes what came when."""
 
 from __future__ import annotations
 

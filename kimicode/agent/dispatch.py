@@ -86,7 +86,8 @@ async def checkpoint(parts: Parts) -> None:
     if parts.session.state.clean:
         return
     tree = await parts.take_snapshot()
-    parts.session.emit(ev.Snapshotted(tree=tree))
+    if tree != parts.session.state.tree:  # else the log names it already
+        parts.session.emit(ev.Snapshotted(tree=tree))
 
 
 async def execute(parts: Parts, prepared: Prepared) -> None:

@@ -18,6 +18,7 @@ from kimicode.environment.cache import Layer, LayerStore, environment_key
 from kimicode.environment.detect import SetupCommand, find_setup
 from kimicode.environment.manifests import find_manifests
 from kimicode.environment.settings import IndexSettings, collect_settings, local_folders, secrets_of
+from kimicode.errors import ConfigError
 from kimicode.text.redact import Redactor
 from kimicode.workspace.checkout import Checkout
 
@@ -64,9 +65,15 @@ async def prepare_environment(run: Run, contents: Contents) -> None:
 
 
 def restore_environment(run: Run, stored: Mapping[str, Any]) -> None:
-    """The environment that a former process of this session has logged."""
-    layer = stored.get("layer")
-    run.environment = Environment(**{**stored, "layer": Layer.model_validate(layer) if layer else None})
+    """The environment that a former process of this session has logged. Raises ConfigError when its files are gone."""
+    layer = Layer.model_validate(stored["layer"]) if stored.get("layer") else None
+    if layer is not None and not Path(layer.folder).is_dir():
+        # Made anew it could be another one, and what ran before would prove nothing about it.
+        raise ConfigError(
+            f"what the setup of this session made is no longer in the cache ({layer.folder})",
+            hint="start the task again with kimicode fix: it runs the setup anew",
+        )
+    run.environment = Environment(**{**stored, "layer": layer})
     use_environment(run)
 
 

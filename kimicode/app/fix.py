@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import MutableMapping, Sequence
@@ -104,13 +105,13 @@ async def resume(
 async def carry_out(run: Run, endpoint: Connection) -> Outcome:
     """All stages, from wherever the session stands."""
     try:
-        await capture_base(run)
-        if run.session.state.finished is None:
-            await choose_launcher(run)
-            if run.session.state.environment is not None:
-                from kimicode.app.environment import restore_environment
+        await prepare(run)
+        if run.session.state.finished is None and run.session.state.environment is not None:
+            from kimicode.app.environment import restore_environment
 
-                restore_environment(run, run.session.state.environment)
+            restore_environment(run, run.session.state.environment)
+        if run.session.state.run is not None:
+            run.checks = run.session.state.run.checks
         if run.session.state.stopped is None:
             stop = await work(run, endpoint)
             if stop.reason == "error":
@@ -133,19 +134,33 @@ async def carry_out(run: Run, endpoint: Connection) -> Outcome:
         await run.close()
 
 
+async def prepare(run: Run) -> None:
+    """The base, and beside it the backend of the sandbox: git and an engine wait for different things."""
+    backend = None
+    if run.session.state.finished is None:
+        backend = asyncio.create_task(choose_launcher(run))
+    try:
+        await capture_base(run)
+        if backend is not None:
+            await backend
+    except BaseException:
+        if backend is not None:
+            backend.cancel()
+            await asyncio.gather(backend, return_exceptions=True)
+        raise
+
+
 async def work(run: Run, endpoint: Connection) -> Stop:
     """The agent's part: a checkout, a sandbox over it, the first message, and the loop."""
     base, session = run.need_base(), run.session
     checkout = await run.open_checkout("agent", base.tree)
     contents = None
-    if session.state.messages and session.state.run:
-        run.checks = session.state.run.checks
-    else:
+    if session.state.run is None or not session.state.messages:
         contents = await Contents.of(checkout, run.need_store().git(), base.tree)
         if run.environment is None and run.config.setup.command != "none":
             await set_up(run, contents)
             await run.furnish(checkout)
-        run.checks = find_commands(run, contents)
+        run.checks = session.state.run.checks if session.state.run else find_commands(run, contents)
     sandbox, model = await run.start_sandbox(checkout), endpoint.model(session)
     checking = Checking(run, lambda: parts.sandbox, checkout)
     parts = make_parts(run, checkout, sandbox, model, checking, endpoint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from kimicode.core import event as ev
@@ -28,7 +28,7 @@ class Call:
     result: ToolResult | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class State:
     """Everything that decides what happens next. Made by `apply` only."""
 
@@ -89,6 +89,18 @@ class State:
         return next((c.run for c in reversed(self.checks) if c.role == role), None)
 
 
+_fields = frozenset(f.name for f in fields(State))
+
+
+def change(state: State, **changes: Any) -> State:
+    """`dataclasses.replace`, twenty times as fast: it is called a dozen times in every step."""
+    assert changes.keys() <= _fields, f"no such field: {sorted(changes.keys() - _fields)}"
+    new = object.__new__(State)
+    new.__dict__.update(state.__dict__)
+    new.__dict__.update(changes)
+    return new
+
+
 def apply(state: State, event: ev.Event) -> State:
     """The state after `event`. Pure; ephemeral events change nothing."""
     if not event.durable:
@@ -96,7 +108,7 @@ def apply(state: State, event: ev.Event) -> State:
     gap = event.ts - state.last_ts if state.last_ts and not isinstance(event, ev.Resumed) else 0.0
     # A clock that was set back or forward by hours must not eat the time budget.
     elapsed = state.elapsed + (gap if 0 < gap < 6 * 3600 else 0.0)
-    state = replace(state, seq=event.seq, last_ts=event.ts, elapsed=elapsed)
+    state = change(state, seq=event.seq, last_ts=event.ts, elapsed=elapsed)
     handler = _handlers.get(type(event))
     return handler(state, event) if handler else state
 
@@ -110,40 +122,40 @@ def fold(events: Iterable[ev.Event], state: State | None = None) -> State:
 
 
 def _session_started(state: State, e: ev.SessionStarted) -> State:
-    return replace(state, session_id=e.session_id, created=e.created, repo=e.repo, request=e.request)
+    return change(state, session_id=e.session_id, created=e.created, repo=e.repo, request=e.request)
 
 
 def _base_captured(state: State, e: ev.BaseCaptured) -> State:
-    return replace(state, base=e.base, tree=str(e.base.get("tree", "")), clean=True)
+    return change(state, base=e.base, tree=str(e.base.get("tree", "")), clean=True)
 
 
 def _environment_ready(state: State, e: ev.EnvironmentReady) -> State:
-    return replace(state, environment=e.environment)
+    return change(state, environment=e.environment)
 
 
 def _run_started(state: State, e: ev.RunStarted) -> State:
-    return replace(state, run=e, limits=e.limits)
+    return change(state, run=e, limits=e.limits)
 
 
 def _user_spoke(state: State, e: ev.UserSpoke) -> State:
     if e.topic:
-        state = replace(state, topics=state.topics | {e.topic})
+        state = change(state, topics=state.topics | {e.topic})
     if state.calls or state.request_open:
         # Between a request and the results of its calls nothing may be said: Kimi answers 400 if a call's result
         # does not follow it, and the model has not seen what was said meanwhile.
-        return replace(state, notes=(*state.notes, e.text))
+        return change(state, notes=(*state.notes, e.text))
     said = tuple(Message(role="user", text=text) for text in (*state.notes, e.text))
-    return replace(state, messages=(*state.messages, *said), notes=(), text_end=None)
+    return change(state, messages=(*state.messages, *said), notes=(), text_end=None)
 
 
 def _model_requested(state: State, e: ev.ModelRequested) -> State:
     lost = 1 if state.request_open else 0
-    return replace(state, request_open=True, lost_requests=state.lost_requests + lost)
+    return change(state, request_open=True, lost_requests=state.lost_requests + lost)
 
 
 def _model_replied(state: State, e: ev.ModelReplied) -> State:
     calls = tuple(Call(key=f"{e.step}.{i}", call=c) for i, c in enumerate(e.message.tool_calls))
-    return replace(
+    return change(
         state,
         messages=(*state.messages, e.message),
         calls=calls,
@@ -159,7 +171,7 @@ def _model_replied(state: State, e: ev.ModelReplied) -> State:
 
 
 def _model_failed(state: State, e: ev.ModelFailed) -> State:
-    return replace(state, request_open=False, failure=e)
+    return change(state, request_open=False, failure=e)
 
 
 def _tool_refused(state: State, e: ev.ToolRefused) -> State:
@@ -167,75 +179,75 @@ def _tool_refused(state: State, e: ev.ToolRefused) -> State:
 
 
 def _approval_asked(state: State, e: ev.ApprovalAsked) -> State:
-    return _change(state, e.key, lambda c: replace(c, status="asked"))
+    return _update(state, e.key, lambda c: replace(c, status="asked"))
 
 
 def _approval_given(state: State, e: ev.ApprovalGiven) -> State:
-    return _change(state, e.key, lambda c: replace(c, status="approved")) if e.allowed else state
+    return _update(state, e.key, lambda c: replace(c, status="approved")) if e.allowed else state
 
 
 def _tool_started(state: State, e: ev.ToolStarted) -> State:
-    state = _change(state, e.key, lambda c: replace(c, status="started", effect=e.effect, network=e.network))
-    return state if e.effect == "read" else replace(state, clean=False)
+    state = _update(state, e.key, lambda c: replace(c, status="started", effect=e.effect, network=e.network))
+    return state if e.effect == "read" else change(state, clean=False)
 
 
 def _tool_finished(state: State, e: ev.ToolFinished) -> State:
     result = e.result
     if result.cwd is not None:
-        state = replace(state, cwd=result.cwd)
+        state = change(state, cwd=result.cwd)
     if result.files:
-        state = replace(state, seen={**state.seen, **result.files})
+        state = change(state, seen={**state.seen, **result.files})
     failed = result.data.get("failed_paths")
     if failed or (result.ok and result.files and state.failures):
         counts = {p: n for p, n in state.failures.items() if p not in result.files}
         counts.update({p: state.failures.get(p, 0) + 1 for p in failed or ()})
-        state = replace(state, failures=counts)
+        state = change(state, failures=counts)
     submitted = result.data.get("submitted")
     if result.ok and isinstance(submitted, dict):
-        state = replace(state, submitted=(str(submitted.get("title", "")), str(submitted.get("body", ""))))
+        state = change(state, submitted=(str(submitted.get("title", "")), str(submitted.get("body", ""))))
     call = next((c for c in state.calls if c.key == e.key), None)
     if call is not None and call.effect == "exec":
-        state = replace(state, commands=state.commands + 1)
+        state = change(state, commands=state.commands + 1)
     return _settle(state, e.key, result)
 
 
 def _snapshotted(state: State, e: ev.Snapshotted) -> State:
-    return replace(state, tree=e.tree, clean=True)
+    return change(state, tree=e.tree, clean=True)
 
 
 def _rolled_back(state: State, e: ev.RolledBack) -> State:
     calls = tuple(replace(c, status="new") if c.key in e.keys else c for c in state.calls)
-    return replace(state, calls=calls, clean=state.clean or bool(e.tree))
+    return change(state, calls=calls, clean=state.clean or bool(e.tree))
 
 
 def _compacted(state: State, e: ev.Compacted) -> State:
-    return replace(state, messages=e.messages, context=e.after)
+    return change(state, messages=e.messages, context=e.after)
 
 
 def _checks_ran(state: State, e: ev.ChecksRan) -> State:
-    return replace(state, checks=(*state.checks, e))
+    return change(state, checks=(*state.checks, e))
 
 
 def _submitted(state: State, e: ev.Submitted) -> State:
-    return replace(state, submitted=(e.title, e.body))
+    return change(state, submitted=(e.title, e.body))
 
 
 def _run_stopped(state: State, e: ev.RunStopped) -> State:
-    return replace(state, stopped=e, tree=e.tree)
+    return change(state, stopped=e, tree=e.tree)
 
 
 def _run_finished(state: State, e: ev.RunFinished) -> State:
-    return replace(state, finished=e)
+    return change(state, finished=e)
 
 
 def _published(state: State, e: ev.Published) -> State:
-    return replace(state, published=e)
+    return change(state, published=e)
 
 
 def _resumed(state: State, e: ev.Resumed) -> State:
     # A provider error ends a run but not a session: the next process asks again.
     lost = 1 if state.request_open else 0
-    return replace(state, failure=None, request_open=False, lost_requests=state.lost_requests + lost)
+    return change(state, failure=None, request_open=False, lost_requests=state.lost_requests + lost)
 
 
 _handlers: dict[type, Callable[[State, Any], State]] = {
@@ -264,13 +276,13 @@ _handlers: dict[type, Callable[[State, Any], State]] = {
 }
 
 
-def _change(state: State, key: str, change: Callable[[Call], Call]) -> State:
-    return replace(state, calls=tuple(change(c) if c.key == key else c for c in state.calls))
+def _update(state: State, key: str, step: Callable[[Call], Call]) -> State:
+    return change(state, calls=tuple(step(c) if c.key == key else c for c in state.calls))
 
 
 def _settle(state: State, key: str, result: ToolResult) -> State:
     """Give a call its result; when it was the last one, results enter the history in the calls' order."""
-    state = _change(state, key, lambda c: replace(c, status="done", result=result))
+    state = _update(state, key, lambda c: replace(c, status="done", result=result))
     if not state.calls or any(c.status != "done" for c in state.calls):
         return state
     results = tuple(
@@ -278,7 +290,7 @@ def _settle(state: State, key: str, result: ToolResult) -> State:
     )
     said = tuple(Message(role="user", text=text) for text in state.notes)
     mark = sign(state.calls)
-    return replace(
+    return change(
         state,
         messages=(*state.messages, *results, *said),
         calls=(),

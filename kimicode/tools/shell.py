@@ -20,13 +20,13 @@ HEAD_LINES, TAIL_LINES = 200, 300
 """Of an output that is larger than LIMIT."""
 
 NOTE = "KIMICODE_CWD"
-"""Variable that names the file in which a command leaves the folder where it ended."""
+"""Variable that names the file in which a command that ends in another folder leaves its path."""
 PREFIX = (
-    f'[ -f "${NOTE}" ] && [ ! -L "${NOTE}" ] && : >"${NOTE}" || rm -rf -- "${NOTE}"; '
-    f"trap 'pwd >\"${NOTE}\" 2>/dev/null' EXIT; "
+    f'if [ -e "${NOTE}" ] || [ -L "${NOTE}" ]; then rm -rf -- "${NOTE}"; fi; {NOTE}_BEGIN=$PWD; '
+    f'trap \'[ "$PWD" = "${NOTE}_BEGIN" ] || pwd >"${NOTE}" 2>/dev/null\' EXIT; '
 )
-"""Empties that file (a new process only where there is no plain file) and fills it at the end. It stands on the
-command's own first line, so that line numbers in the shell's messages are the command's."""
+"""Stands on the command's own first line, so that line numbers in the shell's messages are the command's. Starts no
+process and writes no file while commands stay where they are."""
 NO_BASH = b"kimicode: bash: command not found\n"
 """What the runner says instead of starting a program that is not there (with exit code 127)."""
 SH = "if (set -o pipefail) 2>/dev/null; then set -o pipefail; fi; "
@@ -68,6 +68,8 @@ async def shell(context: ToolContext, arguments: Shell) -> ToolResult:
     note = f"{context.sandbox.tmp.rstrip('/')}/.kimicode-cwd"
     result, gone = await _run(context, command, seconds, note)
     cwd, remark = await _where(context, note)
+    if gone and cwd is None:
+        cwd = ""
     output = gone + await show_output(context, result)
     facts = _facts(result, seconds)
     text = "\n".join(part for part in (facts, output.rstrip("\n") or "(no output)", remark) if part)

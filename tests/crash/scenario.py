@@ -82,8 +82,10 @@ ADAPTERS = Adapters(
 class Stage:
     """A repository and a state folder that can be put back to where they were."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, adapters: Adapters = ADAPTERS, config: Config | None = None) -> None:
         self.folder = folder
+        self.adapters = adapters
+        self.config = config or Config.model_validate({"checks": {"commands": []}})
         self.live = folder / "live"
         self.repo = self.live / "repo"
         self.environ = {
@@ -92,7 +94,7 @@ class Stage:
         }
 
     def make_repository(self) -> None:
-        (self.repo / "src").mkdir(parents=True)
+        (self.repo / "src").mkdir(parents=True, exist_ok=True)
         (self.repo / "src" / "calc.py").write_text("def add(a, b):\n    return a - b\n")
         (self.repo / "README.md").write_text("# calc\n")
         (self.repo / ".gitignore").write_text("*.tmp\n")
@@ -115,16 +117,26 @@ class Stage:
         return [json.loads(line)["kind"] for line in (self.session / "log.jsonl").read_text().splitlines()]
 
     def begin(self, sink: Sink) -> None:
-        config = Config.model_validate({"checks": {"commands": []}})
         request = FixRequest(task="Fix add", repo=self.repo, yes=True)
         self._run(
-            fix(request, config, sinks=[sink], approve=allow, environ=dict(self.environ), adapters=ADAPTERS)
+            fix(
+                request,
+                self.config,
+                sinks=[sink],
+                approve=allow,
+                environ=dict(self.environ),
+                adapters=self.adapters,
+            )
         )
 
     def go_on(self, sink: Sink) -> None:
         self._run(
             resume(
-                self.session.name, sinks=[sink], approve=allow, environ=dict(self.environ), adapters=ADAPTERS
+                self.session.name,
+                sinks=[sink],
+                approve=allow,
+                environ=dict(self.environ),
+                adapters=self.adapters,
             )
         )
 

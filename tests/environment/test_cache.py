@@ -8,6 +8,7 @@ import shutil
 import stat
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -53,7 +54,7 @@ def prepared(folder: Path) -> Path:
     return work
 
 
-def collect(store: LayerStore, work: Path, key: str = "k", **more: str) -> Layer:
+def collect(store: LayerStore, work: Path, key: str = "k", **more: Any) -> Layer:
     return asyncio.run(store.collect(key, work, TRACKED, **more))
 
 
@@ -112,6 +113,26 @@ def test_placing_never_leaves_the_checkout_and_never_overwrites(tmp_path: Path) 
     assert list(outside.iterdir()) == []
     assert (work / ".venv").read_text() == "a tracked file"
     assert (work / "src/pkg.egg-info/PKG-INFO").read_text() == "mine"
+
+
+def test_a_home_is_kept_without_downloads_and_never_written_over(tmp_path: Path) -> None:
+    """Where no image keeps what `go mod download` or `cargo fetch` put there."""
+    home, store = tmp_path / "home", LayerStore(tmp_path / "store")
+    write(home / "go/pkg/mod/m@v1/m.go", "package m").parent.chmod(0o555)
+    for path in (".cache/pip/x", ".npm/y", ".cargo/registry/z", ".profile"):
+        write(home / path)
+    os.mkfifo(home / "pipe")
+    layer = collect(store, checkout(tmp_path / "w"), home=home)
+    assert layer == asyncio.run(store.load("k")) and layer.left_out == ("~/pipe",)
+    target = tmp_path / "target"
+    write(target / ".profile", "of the launcher")
+    asyncio.run(store.place_home(layer, target))
+    left = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
+    assert left == {"go/pkg/mod/m@v1/m.go", ".cargo/registry/z", ".profile"}
+    assert (target / ".profile").read_text() == "of the launcher"
+    other = collect(store, tmp_path / "w", key="other")
+    asyncio.run(store.place_home(other, tmp_path / "none"))
+    assert other.home == "" and not (tmp_path / "none").exists()
 
 
 def test_many_collectors_at_once(tmp_path: Path) -> None:

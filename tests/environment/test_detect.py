@@ -16,7 +16,7 @@ from kimicode.environment.build import consent, make_script
 from kimicode.environment.cache import environment_key
 from kimicode.environment.detect import SetupCommand, find_setup
 from kimicode.environment.manifests import find_manifests
-from kimicode.environment.settings import IndexSettings, collect_settings, local_folders
+from kimicode.environment.settings import IndexSettings, collect_settings, local_folders, secrets_of
 
 
 def found(files: Mapping[str, str]) -> SetupCommand | None:
@@ -194,6 +194,7 @@ def test_settings_of_the_user() -> None:
         "SSL_CERT_FILE": b"ALL CERT",
     }
     assert "SECRET" not in str(settings.variables) and "word" not in repr(settings)
+    assert secrets_of(settings) == ("user", "user:word", "word")
     local = IndexSettings(
         {"PIP_FIND_LINKS": "/opt/wheels https://x/", "PIP_EXTRA_INDEX_URL": "file:///opt/simple/"}
     )

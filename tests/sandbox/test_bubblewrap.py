@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
 import sys
 from pathlib import Path
 
 import pytest
 
 from kimicode.core.ports import Sandbox
-from kimicode.sandbox.bubblewrap import jail
-from kimicode.sandbox.toolchain import toolchain
+from kimicode.sandbox.bubblewrap import BubblewrapLauncher, jail
+from kimicode.sandbox.toolchain import identify, toolchain
 from tests.sandbox.conftest import Box, make_slot, prepared
 
 
@@ -109,3 +111,44 @@ def test_the_hosts_homes_and_secrets_are_not_there(room: Path, root: str) -> Non
         box.run(body)
     finally:
         canary.unlink()
+
+
+@pytest.mark.bwrap
+def test_a_setup_step_has_the_hosts_network_and_nothing_more(room: Path) -> None:
+    """An address of this machine can be reached, names of hosts can be looked up; homes stay hidden."""
+    prepared("bwrap", room)
+    launcher = BubblewrapLauncher(network=True)
+    assert "the host's network" in asyncio.run(launcher.prepare(room / "probe"))
+    box = Box(launcher, make_slot(room, "/home/x/repo"))
+    box.own()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        line = f"exec 3<>/dev/tcp/127.0.0.1/{port} && echo reached; cat /etc/hosts; ls /etc /root 2>&1"
+        line += "; grep ^hosts /etc/nsswitch.conf"
+
+        async def body(sandbox: Sandbox) -> str:
+            assert sandbox.network
+            return (await sandbox.exec(["bash", "-c", line], timeout=30)).output.decode()
+
+        said = box.run(body)
+    assert said.startswith("reached\n" + Path("/etc/hosts").read_text()) and "hosts: files dns" in said
+    assert ("resolv.conf" in said) is Path("/etc/resolv.conf").exists()
+    assert "shadow" not in said and "ssh" not in said
+    assert Box(prepared("bwrap", room), box.slot).run(body_without_network) == b""
+
+
+async def body_without_network(sandbox: Sandbox) -> bytes:
+    assert not sandbox.network
+    return (await sandbox.exec(["bash", "-c", "cat /etc/resolv.conf 2>/dev/null"], timeout=30)).output
+
+
+def test_another_program_is_another_toolchain(tmp_path: Path) -> None:
+    program = tmp_path / "tools/bin/node"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    environ = {"HOME": str(tmp_path / "home"), "PATH": f"{program.parent}:/usr/bin:/bin"}
+    first = identify(environ, tmp_path / "repo")
+    assert str(program) in first and identify(environ, tmp_path / "repo") == first
+    program.write_text("#!/bin/sh\necho v2\n")
+    assert identify(environ, tmp_path / "repo") != first
