@@ -1,6 +1,8 @@
 # demo: install, then the real main job end to end on a bundled repository, with a scripted model (no key needed).
 # test: the whole suite; as root it also installs and starts a Docker engine from Debian's packages.
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+# The first Python that runs here and is new enough: a name on PATH may be a shim for a version that is not there.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 BIN = $(VENV)/bin
 
@@ -25,7 +27,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.overhead
 
 $(VENV)/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kimicode needs Python 3.11 or newer: make demo PYTHON=/path/to/python3.11")'
+	@test -n "$(PYTHON)" || { echo "kimicode needs Python 3.11 or newer: make demo PYTHON=/path/to/python3.11" >&2; exit 3; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
