@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from kimicode.core.message import Frozen
 
@@ -21,6 +21,9 @@ class CheckCommand(Frozen):
 
 class TestResult(Frozen):
     """One test of one run."""
+
+    __test__: ClassVar[bool] = False
+    """pytest would take it for a test class."""
 
     id: str
     """Stable within the project, as its runner names it: "tests/test_a.py::test_b", "pkg.TestX", "crate::mod::t"."""
