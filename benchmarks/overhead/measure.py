@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from os.path import commonpath
 from typing import Any
 
 
@@ -98,7 +97,10 @@ def canonical(body: str) -> str:
 
 
 def common(a: str, b: str) -> int:
-    return len(commonpath([a, b]))
+    """Characters that two texts share at their beginning."""
+    if b.startswith(a):
+        return len(a)
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def median_of(sessions: Sequence[Session], name: str) -> float:
